@@ -1,0 +1,85 @@
+//! pid 1 of the container: the container's list, in order.
+//!
+//! network → filesystem → (into the groups) → user → chdir → exec
+//!
+//! With `flag::INIT` this process stays as a tiny init after the filesystem
+//! step: the program is its child, orphans are reaped, signals are passed on.
+//! Without it, this process itself becomes the program.
+
+mod chdir;
+mod exec;
+mod filesystem;
+mod network;
+mod reaper;
+mod user;
+
+use core::sync::atomic::Ordering;
+
+use crate::fault::{Call, Fault, Step};
+use crate::plan::{Field, Plan, flag};
+use crate::sys::{self, BorrowedFd, Errno, Fd, Status};
+
+/// What pid 1 has of the monitor's: all of it is gone after exec.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// Where the eight bytes of a fault go; its closing says "executed".
+    pub(crate) faults: Fd,
+    /// Readable once this process is in its groups.
+    pub(crate) admitted: Fd,
+    /// The page that tells the monitor how the program ended.
+    pub(crate) status: &'static Status,
+}
+
+/// Turns an errno into the fault of `call` at a step, for the record `index`.
+pub(crate) fn at(step: Step, call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
+    move |errno| Fault { step, call, index, errno: errno.0 }
+}
+
+/// A descriptor named by the plan.
+pub(crate) fn descriptor(plan: Plan<'_>, field: Field) -> Option<BorrowedFd> {
+    plan.get(field).and_then(|number| i32::try_from(number).ok()).map(BorrowedFd)
+}
+
+/// Runs pid 1; the fault of a step that failed goes to the monitor.
+pub(crate) fn run(plan: Plan<'static>, inherited: Inherited) -> ! {
+    if let Err(fault) = steps(plan, &inherited) {
+        let _ = sys::write_all(inherited.faults.borrow(), &fault.to_bytes());
+    }
+    sys::exit(125)
+}
+
+fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
+    let none = Fault::NO_RECORD;
+    // Before anything else: the monitor may already be gone.
+    sys::die_with_parent().map_err(at(Step::Launch, Call::Prctl, none))?;
+    // While its root is put together, this process can be neither traced nor
+    // looked into through /proc by anybody of the same user.
+    sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
+
+    network::set_up(plan)?;
+    let terminal = filesystem::set_up(plan)?;
+
+    // From here on everything is counted: the monitor has put this process
+    // into its groups while the root was put together.
+    let mut word = [0_u8; 1];
+    match sys::read(inherited.admitted.borrow(), &mut word) {
+        Ok(1) => {}
+        // The monitor is gone, or has reported a fault of its own.
+        Ok(_) => sys::exit(125),
+        Err(errno) => return Err(at(Step::Cgroup, Call::Read, none)(errno)),
+    }
+    if plan.has(flag::CGROUP_NAMESPACE) {
+        sys::unshare(sys::CLONE_NEWCGROUP).map_err(at(Step::Cgroup, Call::Unshare, none))?;
+    }
+    filesystem::finish(plan)?;
+
+    if plan.has(flag::INIT) {
+        reaper::split(inherited)?;
+    }
+    exec::session(plan, terminal.as_ref())?;
+    user::become_user(plan)?;
+    chdir::enter(plan)?;
+    // From here on an end of this process counts as the program's own.
+    inherited.status.executing.store(1, Ordering::Release);
+    exec::execute(plan)
+}

@@ -1,0 +1,218 @@
+//! `filesystem`: the container's root is put together from the plan's records
+//! and becomes `/`.
+//!
+//! Everything happens in this process' own mount namespace: the host's mount
+//! table never sees it, and all of it is gone with the last process of the
+//! container. Sources are the host's paths (the caller chose them). Targets
+//! lie in a root that may be hostile and are only ever reached through
+//! [`root::Root`].
+
+mod overlay;
+mod root;
+mod terminal;
+
+use core::ffi::CStr;
+
+use super::at;
+use crate::broken_plan;
+use crate::fault::{Call, Fault, Step};
+use crate::plan::{Kind, Plan, Record, flag, option, strict};
+use crate::sys::{self, Errno, Fd};
+use root::Root;
+
+/// The fault of `call` for one record.
+fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
+    at(Step::Filesystem, call, index)
+}
+
+/// Builds the root and enters it. Returns the program's side of the terminal.
+pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
+    let none = Fault::NO_RECORD;
+    // Nothing that is mounted or unmounted here reaches the host, nor the
+    // other way round.
+    sys::mount(c"", c"/", c"", sys::MS_REC | sys::MS_PRIVATE, c"").map_err(failed(Call::Mount, none))?;
+
+    let mut root = None;
+    for record in plan.records() {
+        step(record, &mut root)?;
+    }
+    let root = root.ok_or(broken_plan(Step::Filesystem, none))?;
+    let terminal = match plan.has(flag::TERMINAL) {
+        true => Some(terminal::open(plan, &root)?),
+        false => None,
+    };
+
+    // The old root ends up mounted on the new one and is taken away from
+    // there (pivot_root(2), "pivot_root(".", ".")").
+    sys::fchdir(root.borrow()).map_err(failed(Call::Chdir, none))?;
+    sys::pivot_root(c".", c".").map_err(failed(Call::PivotRoot, none))?;
+    sys::detach(c".").map_err(failed(Call::Umount, none))?;
+    sys::chdir(c"/").map_err(failed(Call::Chdir, none))?;
+    Ok(terminal)
+}
+
+/// What has to wait until the process is in its groups: their file system,
+/// and the root becoming read-only.
+pub(super) fn finish(plan: Plan<'_>) -> Result<(), Fault> {
+    for record in plan.records().filter(|record| record.kind == Kind::Filesystem) {
+        let mount = FilesystemMount::read(record)?;
+        if mount.is_cgroup() {
+            let root = Root::open(c"/").map_err(failed(Call::Open, record.index))?;
+            mount.make(&root, record.index)?;
+        }
+    }
+    if plan.has(flag::READ_ONLY) {
+        let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY;
+        sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, Fault::NO_RECORD))?;
+    }
+    Ok(())
+}
+
+fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
+    let Record { index, kind, mut body } = record;
+    let broken = || broken_plan(Step::Filesystem, index);
+    let root = || place.as_ref().ok_or(broken());
+    match kind {
+        Kind::Stage => {
+            let path = body.string().ok_or(broken())?;
+            let data = body.string().ok_or(broken())?;
+            sys::mount(c"tmpfs", path, c"tmpfs", 0, data).map_err(failed(Call::Mount, index))
+        }
+        Kind::UpperDir => overlay::upper_directory(record),
+        Kind::RootOverlay => {
+            *place = Some(overlay::root(record)?);
+            Ok(())
+        }
+        Kind::RootBind => {
+            let _flags = body.u32().ok_or(broken())?;
+            let source = body.string().ok_or(broken())?;
+            let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
+            let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
+                .map_err(failed(Call::Open, index))?;
+            sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+            *place = Some(Root::adopt(tree));
+            Ok(())
+        }
+        Kind::Filesystem => {
+            let mount = FilesystemMount::read(record)?;
+            if mount.is_cgroup() { Ok(()) } else { mount.make(root()?, index) }
+        }
+        Kind::Directory => {
+            let mode = body.u32().ok_or(broken())?;
+            let path = body.string().ok_or(broken())?;
+            root()?.directory(path, mode).map(drop).map_err(failed(Call::Mkdir, index))
+        }
+        Kind::Node => {
+            let mut number = || body.u32().ok_or(broken());
+            let (mode, major, minor) = (number()?, number()?, number()?);
+            let path = body.string().ok_or(broken())?;
+            root()?.node(path, mode, major, minor).map_err(failed(Call::Mknod, index))
+        }
+        Kind::Symlink => {
+            let contents = body.string().ok_or(broken())?;
+            let path = body.string().ok_or(broken())?;
+            root()?.symlink(contents, path).map_err(failed(Call::Symlink, index))
+        }
+        Kind::File => {
+            let mode = body.u32().ok_or(broken())?;
+            let path = body.string().ok_or(broken())?;
+            let length = usize::try_from(body.u32().ok_or(broken())?).map_err(|_| broken())?;
+            let contents = body.bytes(length).ok_or(broken())?;
+            root()?.file(path, mode, contents).map_err(failed(Call::Write, index))
+        }
+        Kind::Bind => {
+            let flags = body.u32().ok_or(broken())?;
+            let source = body.string().ok_or(broken())?;
+            let target = body.string().ok_or(broken())?;
+            let recursive = flags & option::RECURSIVE != 0;
+            let tree =
+                sys::open_tree(Fd::CWD, source, recursive).map_err(failed(Call::OpenTree, index))?;
+            if flags & option::READ_ONLY != 0 {
+                sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
+                    .map_err(failed(Call::MountSetattr, index))?;
+            }
+            let onto = match flags & option::FILE {
+                0 => root()?.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
+                _ => root()?.file_target(target).map_err(failed(Call::Open, index))?,
+            };
+            sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+        }
+        Kind::Overlay => overlay::view(record, root()?),
+        Kind::Mask => {
+            let path = body.string().ok_or(broken())?;
+            mask(root()?, path, index)
+        }
+        Kind::ReadOnly => {
+            let path = body.string().ok_or(broken())?;
+            read_only(root()?, path, index)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A record of [`Kind::Filesystem`].
+struct FilesystemMount<'a> {
+    flags: u64,
+    kind: &'a CStr,
+    target: &'a CStr,
+    data: &'a CStr,
+}
+
+impl<'a> FilesystemMount<'a> {
+    fn read(mut record: Record<'a>) -> Result<FilesystemMount<'a>, Fault> {
+        let broken = broken_plan(Step::Filesystem, record.index);
+        let flags = record.body.u64().ok_or(broken)?;
+        let mut string = || record.body.string().ok_or(broken);
+        Ok(FilesystemMount { flags, kind: string()?, target: string()?, data: string()? })
+    }
+
+    /// Shows the groups of the process that mounts it, so it comes last.
+    fn is_cgroup(&self) -> bool {
+        self.kind == c"cgroup2" || self.kind == c"cgroup"
+    }
+
+    /// mount(2) on the current directory: the target was opened inside the
+    /// root, and no path of it is walked a second time.
+    fn make(&self, root: &Root, index: u16) -> Result<(), Fault> {
+        let target = match self.flags & strict::NO_SYMLINKS {
+            0 => root.directory(self.target, 0o755),
+            _ => root.plain_directory(self.target, 0o755),
+        };
+        let target = target.map_err(failed(Call::Mkdir, index))?;
+        sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
+        let flags = self.flags & !strict::NO_SYMLINKS;
+        sys::mount(self.kind, c".", self.kind, flags, self.data).map_err(failed(Call::Mount, index))
+    }
+}
+
+/// Hides a path: a directory under an empty read-only tmpfs, a file under the
+/// container's own null device.
+fn mask(root: &Root, path: &CStr, index: u16) -> Result<(), Fault> {
+    let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
+        return Ok(());
+    };
+    let mode = sys::stat(target.borrow()).map_err(failed(Call::Fstat, index))?.mode;
+    if mode & sys::S_IFMT == sys::S_IFDIR {
+        sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
+        return sys::mount(c"tmpfs", c".", c"tmpfs", sys::MS_RDONLY, c"nr_blocks=1,nr_inodes=1")
+            .map_err(failed(Call::Mount, index));
+    }
+    let null = root.existing(c"dev/null").map_err(failed(Call::Openat2, index))?;
+    let null = null.ok_or(Errno::ENOENT).map_err(failed(Call::Openat2, index))?;
+    let kind = sys::stat(null.borrow()).map_err(failed(Call::Fstat, index))?.mode & sys::S_IFMT;
+    if kind != sys::S_IFCHR {
+        return Err(failed(Call::Fstat, index)(Errno::EINVAL));
+    }
+    let tree = sys::open_tree(null.borrow(), c"", false).map_err(failed(Call::OpenTree, index))?;
+    sys::move_mount(tree.borrow(), target.borrow()).map_err(failed(Call::MoveMount, index))
+}
+
+fn read_only(root: &Root, path: &CStr, index: u16) -> Result<(), Fault> {
+    let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
+        return Ok(());
+    };
+    let tree = sys::open_tree(target.borrow(), c"", true).map_err(failed(Call::OpenTree, index))?;
+    sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
+        .map_err(failed(Call::MountSetattr, index))?;
+    sys::move_mount(tree.borrow(), target.borrow()).map_err(failed(Call::MoveMount, index))
+}

@@ -1,0 +1,100 @@
+//! Overlays: the container's root, and copy-on-write views of host folders.
+//!
+//! Made through file descriptors (fsopen(2), fsconfig(2)): each lower layer is
+//! an option of its own, so neither their number nor their names meet the one
+//! page that mount(2) has for its options.
+
+use core::ffi::CStr;
+
+use super::failed;
+use super::root::Root;
+use crate::broken_plan;
+use crate::fault::{Call, Fault, Step};
+use crate::plan::{Body, Record, option};
+use crate::sys::{self, Fd};
+
+/// A directory of an upper layer, made before the overlay is mounted.
+pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
+    let Record { index, mut body, .. } = record;
+    let broken = broken_plan(Step::Filesystem, index);
+    let mut number = || body.u32().ok_or(broken);
+    let (flags, mode, uid, gid) = (number()?, number()?, number()?, number()?);
+    let path = body.string().ok_or(broken)?;
+    sys::mkdir(Fd::CWD, path, 0o700).map_err(failed(Call::Mkdir, index))?;
+    let made = sys::open(Fd::CWD, path, sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW, 0)
+        .map_err(failed(Call::Open, index))?;
+    // The owner first: a change of owner may clear mode bits (chown(2)).
+    if uid != 0 || gid != 0 {
+        sys::fchown(made.borrow(), uid, gid).map_err(failed(Call::Fchown, index))?;
+    }
+    sys::fchmod(made.borrow(), mode).map_err(failed(Call::Fchmod, index))?;
+    if flags & option::OPAQUE != 0 {
+        let name = match flags & option::USERXATTR {
+            0 => c"trusted.overlay.opaque",
+            _ => c"user.overlay.opaque",
+        };
+        sys::fsetxattr(made.borrow(), name, b"y").map_err(failed(Call::Setxattr, index))?;
+    }
+    Ok(())
+}
+
+/// Mounts the container's root on its target and opens it.
+pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
+    let Record { index, mut body, .. } = record;
+    let broken = broken_plan(Step::Filesystem, index);
+    let flags = body.u32().ok_or(broken)?;
+    let target = body.string().ok_or(broken)?;
+    let upper = body.string().ok_or(broken)?;
+    let work = body.string().ok_or(broken)?;
+    let count = body.u32().ok_or(broken)?;
+    let mount = overlay(index, flags, upper, work, count, body)?;
+    let onto = sys::open(Fd::CWD, target, sys::O_PATH | sys::O_DIRECTORY, 0)
+        .map_err(failed(Call::Open, index))?;
+    sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+    Ok(Root::adopt(mount))
+}
+
+/// Mounts a copy-on-write view of a host directory inside the root.
+pub(super) fn view(record: Record<'_>, root: &Root) -> Result<(), Fault> {
+    let Record { index, mut body, .. } = record;
+    let broken = broken_plan(Step::Filesystem, index);
+    let flags = body.u32().ok_or(broken)?;
+    let source = body;
+    let _source = body.string().ok_or(broken)?;
+    let target = body.string().ok_or(broken)?;
+    let upper = body.string().ok_or(broken)?;
+    let work = body.string().ok_or(broken)?;
+    let mount = overlay(index, flags, upper, work, 1, source)?;
+    let onto = root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?;
+    sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+}
+
+/// A detached overlay of `count` lower layers, named by the next strings of
+/// `lowers`, uppermost first.
+fn overlay(
+    index: u16,
+    flags: u32,
+    upper: &CStr,
+    work: &CStr,
+    count: u32,
+    mut lowers: Body<'_>,
+) -> Result<Fd, Fault> {
+    let fs = sys::fsopen(c"overlay").map_err(failed(Call::Fsopen, index))?;
+    let fs = fs.borrow();
+    let config = || failed(Call::Fsconfig, index);
+    for _ in 0..count {
+        let lower = lowers.string().ok_or(broken_plan(Step::Filesystem, index))?;
+        sys::fsconfig_string(fs, c"lowerdir+", lower).map_err(config())?;
+    }
+    sys::fsconfig_string(fs, c"upperdir", upper).map_err(config())?;
+    sys::fsconfig_string(fs, c"workdir", work).map_err(config())?;
+    if flags & option::VOLATILE != 0 {
+        sys::fsconfig_flag(fs, c"volatile").map_err(config())?;
+    }
+    if flags & option::USERXATTR != 0 {
+        sys::fsconfig_flag(fs, c"userxattr").map_err(config())?;
+    }
+    sys::fsconfig_create(fs).map_err(config())?;
+    let attributes = if flags & option::READ_ONLY != 0 { sys::MOUNT_ATTR_RDONLY } else { 0 };
+    sys::fsmount(fs, attributes).map_err(failed(Call::Fsmount, index))
+}

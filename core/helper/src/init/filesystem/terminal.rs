@@ -1,0 +1,36 @@
+//! The program's pseudo-terminal: from the container's own devpts, its master
+//! end handed to the host, its other end bound to `/dev/console`.
+
+use super::failed;
+use super::root::Root;
+use crate::fault::{Call, Fault, Step};
+use crate::init::descriptor;
+use crate::message::Message;
+use crate::plan::{Field, Plan};
+use crate::{broken_plan, sys};
+use crate::sys::Fd;
+
+/// Opens the terminal; returns the program's end.
+pub(super) fn open(plan: Plan<'_>, root: &Root) -> Result<Fd, Fault> {
+    let none = Fault::NO_RECORD;
+    let master = root
+        .open_file(c"dev/pts/ptmx", sys::O_RDWR | sys::O_NOCTTY)
+        .map_err(failed(Call::Openat2, none))?;
+    sys::terminal_unlock(master.borrow()).map_err(failed(Call::Ioctl, none))?;
+    let size = |field| plan.get(field).and_then(|size| u16::try_from(size).ok()).unwrap_or(0);
+    let (rows, columns) = (size(Field::Rows), size(Field::Columns));
+    sys::terminal_size(master.borrow(), rows, columns).map_err(failed(Call::Ioctl, none))?;
+    let terminal = sys::terminal_peer(master.borrow()).map_err(failed(Call::Ioctl, none))?;
+    let uid = plan.get(Field::Uid).and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
+    sys::fchown(terminal.borrow(), uid, u32::MAX).map_err(failed(Call::Fchown, none))?;
+
+    let tree = sys::open_tree(terminal.borrow(), c"", false).map_err(failed(Call::OpenTree, none))?;
+    let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
+    sys::move_mount(tree.borrow(), console.borrow()).map_err(failed(Call::MoveMount, none))?;
+
+    let channel = descriptor(plan, Field::Channel);
+    let channel = channel.ok_or(broken_plan(Step::Filesystem, none))?;
+    sys::send(channel, &Message::Terminal.to_bytes(), Some(master.borrow()))
+        .map_err(failed(Call::Send, none))?;
+    Ok(terminal)
+}

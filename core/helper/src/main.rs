@@ -1,0 +1,55 @@
+//! The program: monitor of one container and, in new namespaces, its init.
+//!
+//! Started by the library in an address space of its own, with its plan in a
+//! descriptor whose number is the only argument, and with no environment. One
+//! thread, no allocator, no libc. `build.rs` builds it.
+//!
+//! It cannot panic: the panic handler calls a symbol that nothing defines, so
+//! a panic that the compiler cannot rule out fails the link.
+
+#![no_std]
+#![no_main]
+#![allow(dead_code, reason = "the formats are shared with the host, which uses the other half")]
+
+mod fault;
+mod init;
+mod message;
+mod monitor;
+mod plan;
+mod sys;
+
+use core::ffi::CStr;
+
+use fault::{Call, Fault, Step};
+use plan::Plan;
+
+unsafe extern "C" {
+    fn libctr_helper_must_not_panic() -> !;
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: never reached, by construction: see above.
+    unsafe { libctr_helper_must_not_panic() }
+}
+
+/// Where the first instructions (`sys/start.rs`) go on.
+fn begin(argument: Option<&CStr>) -> ! {
+    let Some(number) = argument.and_then(number) else { sys::exit(125) };
+    match sys::map_plan(number).map(Plan::new) {
+        Ok(Some(plan)) => monitor::run(plan, sys::BorrowedFd(number)),
+        _ => sys::exit(125),
+    }
+}
+
+fn number(text: &CStr) -> Option<i32> {
+    text.to_bytes().iter().try_fold(0_i32, |sum, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        sum.checked_mul(10)?.checked_add(i32::from(digit))
+    })
+}
+
+/// The fault of a plan that does not say what it should.
+fn broken_plan(step: Step, index: u16) -> Fault {
+    Fault { step, call: Call::Plan, index, errno: sys::Errno::EINVAL.0 }
+}

@@ -1,0 +1,115 @@
+//! What the program tells the host over the channel while a container starts,
+//! and what the host may ask of a running program.
+//!
+//! A message is one packet of [`Message::SIZE`] bytes on a sequenced socket;
+//! a descriptor may travel with it. Decoding is total.
+
+use crate::fault::Fault;
+
+/// One packet from the program to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The container's terminal exists; its master end travels along.
+    Terminal,
+    /// The program was executed; the descriptor of pid 1 travels along.
+    Started {
+        /// pid 1 of the container as the host sees it.
+        pid: i32,
+    },
+    /// The container could not be started; everything made is gone again.
+    Failed(Fault),
+    /// A packet that this version does not know.
+    Unknown,
+}
+
+impl Message {
+    /// Bytes of one packet.
+    pub const SIZE: usize = 12;
+
+    /// The wire form.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; Message::SIZE] {
+        let (kind, body) = match self {
+            Message::Terminal => (1, [0; 8]),
+            Message::Started { pid } => {
+                let p = pid.to_le_bytes();
+                (2, [p[0], p[1], p[2], p[3], 0, 0, 0, 0])
+            }
+            Message::Failed(fault) => (3, fault.to_bytes()),
+            Message::Unknown => (0, [0; 8]),
+        };
+        let [a, b, c, d, e, f, g, h] = body;
+        [kind, 0, 0, 0, a, b, c, d, e, f, g, h]
+    }
+
+    /// Reads the wire form; never fails.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; Message::SIZE]) -> Message {
+        let [kind, _, _, _, a, b, c, d, e, f, g, h] = bytes;
+        match kind {
+            1 => Message::Terminal,
+            2 => Message::Started { pid: i32::from_le_bytes([a, b, c, d]) },
+            3 => Message::Failed(Fault::from_bytes([a, b, c, d, e, f, g, h])),
+            _ => Message::Unknown,
+        }
+    }
+}
+
+/// What a host asks of a running helper: the value that travels with
+/// [`Control::SIGNAL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// End the container; the outcome is `cancelled`.
+    Cancel,
+    /// The reader of the output saw more than the limit; end the container.
+    OutputLimit,
+}
+
+impl Control {
+    /// The signal that carries a control value (`SIGUSR1`).
+    pub const SIGNAL: i32 = 10;
+
+    /// The value as it travels in the signal.
+    #[must_use]
+    pub const fn to_value(self) -> i32 {
+        match self {
+            Control::Cancel => 1,
+            Control::OutputLimit => 2,
+        }
+    }
+
+    /// Reads a value; an unknown one is `None`.
+    #[must_use]
+    pub const fn from_value(value: i32) -> Option<Control> {
+        match value {
+            1 => Some(Control::Cancel),
+            2 => Some(Control::OutputLimit),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Control, Message};
+    use crate::fault::{Call, Fault, Step};
+
+    #[test]
+    fn messages_round_trip() {
+        let fault = Fault { step: Step::User, call: Call::Setgroups, index: 9, errno: 1 };
+        for message in [Message::Terminal, Message::Started { pid: -7 }, Message::Failed(fault), Message::Unknown] {
+            assert_eq!(Message::from_bytes(message.to_bytes()), message);
+        }
+        for kind in 4..=255u8 {
+            assert_eq!(Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]), Message::Unknown);
+        }
+    }
+
+    #[test]
+    fn control_values_round_trip() {
+        for control in [Control::Cancel, Control::OutputLimit] {
+            assert_eq!(Control::from_value(control.to_value()), Some(control));
+        }
+        assert_eq!(Control::from_value(0), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! The monitor of one container: starts pid 1, watches it, ends it when it
+//! must, measures it, records how it ended and removes what was made.
+//!
+//! It stays in the host's namespaces and outside the container's groups, in a
+//! session of its own, with no descriptor of the host but those of the plan.
+
+mod groups;
+mod log;
+mod number;
+mod record;
+mod remove;
+
+use core::sync::atomic::Ordering;
+
+use crate::fault::{Call, Fault, Step};
+use crate::init::{self, Inherited, at, descriptor};
+use crate::message::{Control, Message};
+use crate::plan::{Field, Plan, when};
+use crate::sys::{self, BorrowedFd, Fd, Fork, POLLIN, Status, Watch};
+use groups::Groups;
+use log::Log;
+use record::{End, Reason};
+
+const NONE: u16 = Fault::NO_RECORD;
+
+/// Runs the whole life of the container that the plan describes.
+pub(crate) fn run(plan: Plan<'static>, plan_file: BorrowedFd) -> ! {
+    settle(plan_file);
+    let code = match Monitor::launch(plan) {
+        Ok(monitor) => monitor.watch(),
+        Err(fault) => fail(plan, fault),
+    };
+    sys::exit(code)
+}
+
+/// Makes this process independent of its host.
+fn settle(plan_file: BorrowedFd) {
+    sys::set_name(c"libctr");
+    let _ = sys::not_dumpable();
+    sys::default_signals();
+    sys::block_signals(true);
+    let _ = sys::setsid();
+    let _ = sys::chdir(c"/");
+    sys::umask(0);
+    // The host's standard streams are not ours to hold open: whoever reads
+    // their other end would wait for this process too.
+    for number in 0..3 {
+        let _ = sys::dup_to(plan_file, number);
+    }
+    sys::close_on_exec_from(3);
+}
+
+/// Tells the host that the container could not be started.
+fn fail(plan: Plan<'static>, fault: Fault) -> i32 {
+    groups::remove(plan);
+    remove::all(plan, when::FAILED);
+    tell(plan, Message::Failed(fault), None);
+    125
+}
+
+fn tell(plan: Plan<'_>, message: Message, fd: Option<BorrowedFd>) {
+    if let Some(channel) = descriptor(plan, Field::Channel) {
+        // A host that has gone away is seen through the lifeline.
+        let _ = sys::send(channel, &message.to_bytes(), fd);
+    }
+}
+
+/// A container whose pid 1 exists.
+struct Monitor {
+    plan: Plan<'static>,
+    groups: Groups,
+    status: &'static Status,
+    pid: i32,
+    pidfd: Fd,
+    faults: Fd,
+    control: Fd,
+    log: Log,
+    /// CLOCK_MONOTONIC at exec.
+    started: Option<u64>,
+    /// CLOCK_REALTIME at exec.
+    started_at: u64,
+    /// Why it is being ended, once it is.
+    reason: Option<Reason>,
+    /// When SIGKILL follows.
+    kill_at: Option<u64>,
+}
+
+impl Monitor {
+    fn launch(plan: Plan<'static>) -> Result<Monitor, Fault> {
+        let launch = |call| at(Step::Launch, call, NONE);
+        let control = sys::signalfd(Control::SIGNAL, sys::SIGTERM).map_err(launch(Call::Signalfd))?;
+        let groups = Groups::open(plan)?;
+        let status = sys::shared_status().map_err(launch(Call::Mmap))?;
+        let (faults, fault_end) = sys::pipe().map_err(launch(Call::Pipe))?;
+        let (admitted, admit) = sys::pipe().map_err(launch(Call::Pipe))?;
+        let namespaces = plan.get(Field::CloneFlags).unwrap_or(0);
+        let fork = sys::clone(namespaces, groups.v2(), true).map_err(launch(Call::Clone))?;
+        let (pid, pidfd) = match fork {
+            Fork::Child => {
+                drop((faults, admit, control));
+                init::run(plan, Inherited { faults: fault_end, admitted, status })
+            }
+            Fork::Parent { pid, pidfd } => (pid, pidfd),
+        };
+        let Some(pidfd) = pidfd else { return Err(at(Step::Launch, Call::Clone, NONE)(sys::Errno::EINVAL)) };
+        drop((fault_end, admitted));
+        // Only the container holds them now, so that their other ends see it
+        // close them.
+        for stream in [Field::Stdin, Field::Stdout, Field::Stderr] {
+            drop(descriptor(plan, stream).map(|fd| Fd::adopt(fd.0)));
+        }
+        let monitor = Monitor {
+            plan,
+            groups,
+            status,
+            pid,
+            pidfd,
+            faults,
+            control,
+            log: Log::new(plan),
+            started: None,
+            started_at: 0,
+            reason: None,
+            kill_at: None,
+        };
+        let attached = monitor.groups.attach(plan, pid);
+        let attached = attached.and_then(|()| {
+            sys::write_all(admit.borrow(), b"1").map_err(at(Step::Cgroup, Call::Write, NONE))
+        });
+        match attached {
+            Ok(()) => Ok(monitor),
+            Err(fault) => {
+                monitor.kill();
+                let _ = sys::wait(pid, true);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Watches until pid 1 has ended, then cleans up.
+    fn watch(mut self) -> i32 {
+        loop {
+            let now = sys::monotonic_ns();
+            self.deadlines(now);
+            let watch = |fd: Option<BorrowedFd>| Watch { fd: fd.map_or(-1, |fd| fd.0), events: POLLIN, ready: 0 };
+            let mut watches = [
+                watch(Some(self.pidfd.borrow())),
+                watch(Some(self.control.borrow())),
+                watch(descriptor(self.plan, Field::Lifeline).filter(|_| self.reason.is_none())),
+                watch(Some(self.faults.borrow()).filter(|_| self.started.is_none())),
+                watch(self.log.stdout()),
+                watch(self.log.stderr()),
+            ];
+            let _ = sys::poll(&mut watches, self.patience(now));
+            let [ended, control, lifeline, faults, stdout, stderr] = watches.map(|watch| watch.ready != 0);
+            if control {
+                self.obey();
+            }
+            if lifeline {
+                self.end(Reason::Cancelled);
+            }
+            if faults && let Err(fault) = self.verdict() {
+                self.kill();
+                let _ = sys::wait(self.pid, true);
+                self.groups.close();
+                return fail(self.plan, fault);
+            }
+            self.log.copy(stdout, stderr);
+            if ended {
+                return self.finish();
+            }
+        }
+    }
+
+    /// Reads the fault pipe: eight bytes are a fault, its end means that the
+    /// program was executed.
+    fn verdict(&mut self) -> Result<(), Fault> {
+        let mut bytes = [0_u8; 8];
+        if sys::read(self.faults.borrow(), &mut bytes) == Ok(8) {
+            return Err(Fault::from_bytes(bytes));
+        }
+        if self.status.executing.load(Ordering::Acquire) == 0 {
+            // It was killed while its root was put together.
+            return Err(at(Step::Launch, Call::Died, NONE)(sys::Errno(10)));
+        }
+        self.started = Some(sys::monotonic_ns());
+        self.started_at = sys::realtime_ns();
+        tell(self.plan, Message::Started { pid: self.pid }, Some(self.pidfd.borrow()));
+        if let Some(channel) = descriptor(self.plan, Field::Channel) {
+            drop(Fd::adopt(channel.0));
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self) {
+        // struct signalfd_siginfo: the signal is the first word, si_int the
+        // word at byte 44.
+        let mut info = [0_u8; 128];
+        while sys::read(self.control.borrow(), &mut info) == Ok(128) {
+            let word = |at: usize| info.get(at..).and_then(|rest| rest.first_chunk()).copied().map(i32::from_le_bytes);
+            match (word(0), word(44).and_then(Control::from_value)) {
+                (Some(sys::SIGTERM), _) | (Some(Control::SIGNAL), Some(Control::Cancel)) => {
+                    self.end(Reason::Cancelled);
+                }
+                (Some(Control::SIGNAL), Some(Control::OutputLimit)) => self.end(Reason::OutputLimit),
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends the container if a limit of time is used up.
+    fn deadlines(&mut self, now: u64) {
+        if self.kill_at.is_some_and(|at| now >= at) {
+            self.kill();
+            self.kill_at = None;
+        }
+        let (Some(started), None) = (self.started, self.reason) else { return };
+        if self.plan.get(Field::WallTime).is_some_and(|limit| now.saturating_sub(started) >= limit) {
+            return self.end(Reason::WallTimeout);
+        }
+        if let Some(limit) = self.plan.get(Field::CpuTime)
+            && self.groups.cpu_ns().is_some_and(|used| used >= limit)
+        {
+            self.end(Reason::CpuTimeout);
+        }
+    }
+
+    /// How long nothing can happen that is not seen by a descriptor.
+    fn patience(&self, now: u64) -> Option<u64> {
+        if let Some(at) = self.kill_at {
+            return Some(at.saturating_sub(now));
+        }
+        let (Some(started), None) = (self.started, self.reason) else { return None };
+        let wall = self.plan.get(Field::WallTime).map(|limit| {
+            started.saturating_add(limit).saturating_sub(now)
+        });
+        // CPU time passes at most once per processor.
+        let cpu = self.plan.get(Field::CpuTime).map(|limit| {
+            let left = limit.saturating_sub(self.groups.cpu_ns().unwrap_or(0));
+            let processors = self.plan.get(Field::Processors).unwrap_or(1).max(1);
+            left.checked_div(processors).unwrap_or(left).max(1_000_000)
+        });
+        match (wall, cpu) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Begins to end the container: politely if there is a grace period.
+    fn end(&mut self, reason: Reason) {
+        if self.reason.is_some() {
+            return;
+        }
+        self.reason = Some(reason);
+        let grace = self.plan.get(Field::Grace).filter(|grace| *grace > 0 && self.started.is_some());
+        match grace {
+            Some(grace) => {
+                let signal = self.plan.get(Field::StopSignal).and_then(|signal| i32::try_from(signal).ok());
+                self.groups.thaw();
+                let _ = sys::signal(self.pidfd.borrow(), signal.unwrap_or(sys::SIGTERM));
+                self.kill_at = Some(sys::monotonic_ns().saturating_add(grace));
+            }
+            None => self.kill(),
+        }
+    }
+
+    /// SIGKILL to pid 1 ends the pid namespace, and so everything; the group
+    /// is for what shares no pid namespace.
+    fn kill(&self) {
+        let _ = sys::signal(self.pidfd.borrow(), sys::SIGKILL);
+        self.groups.kill();
+    }
+
+    /// pid 1 has ended: everything is measured, recorded, removed.
+    fn finish(mut self) -> i32 {
+        let ended = sys::wait(self.pid, true).ok().flatten().unwrap_or_default();
+        if self.started.is_none() {
+            // Its last words may still be in the pipe.
+            if let Err(fault) = self.verdict() {
+                self.groups.close();
+                return fail(self.plan, fault);
+            }
+        }
+        let now = sys::monotonic_ns();
+        // The program's own end, or that of pid 1 if the init was killed.
+        let program = match self.status.ended.load(Ordering::Acquire) {
+            1 => self.status.wait.load(Ordering::Relaxed),
+            _ => ended.status,
+        };
+        self.log.drain();
+        let usage = self.groups.usage(ended.usage);
+        let started = self.started.unwrap_or(now);
+        record::write(
+            self.plan,
+            &End {
+                status: program,
+                reason: self.reason,
+                usage,
+                wall_ns: now.saturating_sub(started),
+                started_in_ns: self.plan.get(Field::Begun).map(|begun| started.saturating_sub(begun)),
+                started_at_ns: self.started_at,
+                ended_at_ns: sys::realtime_ns(),
+            },
+        );
+        self.groups.close();
+        groups::remove(self.plan);
+        remove::all(self.plan, when::ALWAYS);
+        0
+    }
+}

@@ -1,0 +1,201 @@
+//! The container's control groups, as the monitor needs them: pid 1 goes in,
+//! figures come out, what is left is killed, the groups are removed
+//! (Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel).
+
+use core::ffi::CStr;
+
+use super::number::{after, decimal, leading};
+use crate::broken_plan;
+use crate::fault::{Call, Fault, Step};
+use crate::init::at;
+use crate::plan::{Kind, Plan, controller};
+use crate::sys::{self, BorrowedFd, Errno, Fd, Usage};
+
+/// Figures of a whole container; what was not measured is `None`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    pub(super) cpu_user_ns: Option<u64>,
+    pub(super) cpu_system_ns: Option<u64>,
+    pub(super) memory_peak: Option<u64>,
+    pub(super) oom_kills: Option<u64>,
+    pub(super) pids_peak: Option<u64>,
+    pub(super) pids_refused: Option<u64>,
+    pub(super) io_read: Option<u64>,
+    pub(super) io_written: Option<u64>,
+}
+
+/// The directories of the groups that are read or written.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    v2: Option<Fd>,
+    memory: Option<Fd>,
+    pids: Option<Fd>,
+    cpuacct: Option<Fd>,
+    freezer: Option<Fd>,
+    blkio: Option<Fd>,
+}
+
+impl Groups {
+    pub(super) fn open(plan: Plan<'_>) -> Result<Groups, Fault> {
+        let mut groups = Groups::default();
+        for record in plan.records() {
+            let mut body = record.body;
+            let broken = broken_plan(Step::Cgroup, record.index);
+            let slot = match record.kind {
+                Kind::GroupV2 => &mut groups.v2,
+                Kind::GroupV1 => match body.u32().ok_or(broken)? {
+                    controller::MEMORY => &mut groups.memory,
+                    controller::PIDS => &mut groups.pids,
+                    controller::CPUACCT => &mut groups.cpuacct,
+                    controller::FREEZER => &mut groups.freezer,
+                    controller::BLKIO => &mut groups.blkio,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            let path = body.string().ok_or(broken)?;
+            let dir = sys::open(Fd::CWD, path, sys::O_RDONLY | sys::O_DIRECTORY, 0);
+            *slot = Some(dir.map_err(at(Step::Cgroup, Call::Open, record.index))?);
+        }
+        Ok(groups)
+    }
+
+    /// The v2 group, for CLONE_INTO_CGROUP.
+    pub(super) fn v2(&self) -> Option<BorrowedFd> {
+        self.v2.as_ref().map(Fd::borrow)
+    }
+
+    /// Puts pid 1 into every v1 group.
+    pub(super) fn attach(&self, plan: Plan<'_>, pid: i32) -> Result<(), Fault> {
+        let mut buffer = [0; 20];
+        let digits = decimal(u64::from(pid.cast_unsigned()), &mut buffer);
+        for mut record in plan.records().filter(|record| record.kind == Kind::GroupV1) {
+            let broken = broken_plan(Step::Cgroup, record.index);
+            let _controller = record.body.u32().ok_or(broken)?;
+            let path = record.body.string().ok_or(broken)?;
+            let failed = |call| at(Step::Cgroup, call, record.index);
+            let dir = sys::open(Fd::CWD, path, sys::O_PATH | sys::O_DIRECTORY, 0).map_err(failed(Call::Open))?;
+            write(dir.borrow(), c"cgroup.procs", digits).map_err(failed(Call::Write))?;
+        }
+        Ok(())
+    }
+
+    /// CPU time of all processes so far, also of those that are gone.
+    pub(super) fn cpu_ns(&self) -> Option<u64> {
+        if let Some(v2) = &self.v2
+            && let Some(us) = value(v2, c"cpu.stat", Some(b"usage_usec"))
+        {
+            return us.checked_mul(1000);
+        }
+        value(self.cpuacct.as_ref()?, c"cpuacct.usage", None)
+    }
+
+    pub(super) fn kill(&self) {
+        self.thaw();
+        if let Some(v2) = &self.v2 {
+            let _ = write(v2.borrow(), c"cgroup.kill", b"1");
+        }
+    }
+
+    /// A frozen process of v1 does not even die.
+    pub(super) fn thaw(&self) {
+        if let Some(freezer) = &self.freezer {
+            let _ = write(freezer.borrow(), c"freezer.state", b"THAWED");
+        }
+        if let Some(v2) = &self.v2 {
+            let _ = write(v2.borrow(), c"cgroup.freeze", b"0");
+        }
+    }
+
+    /// All figures. `reaped` is what wait4 says of pid 1 and its children.
+    pub(super) fn usage(&self, reaped: Usage) -> Figures {
+        let v2 = |file, key: &'static [u8]| self.v2.as_ref().and_then(|dir| value(dir, file, Some(key)));
+        let whole = |dir: &Option<Fd>, file| dir.as_ref().and_then(|dir| value(dir, file, None));
+        let v1 = |dir: &Option<Fd>, file, key: &'static [u8]| dir.as_ref().and_then(|dir| value(dir, file, Some(key)));
+
+        let (user, system) = match v2(c"cpu.stat", b"user_usec").zip(v2(c"cpu.stat", b"system_usec")) {
+            Some((user, system)) => (user.saturating_mul(1000), system.saturating_mul(1000)),
+            None => self.split(reaped),
+        };
+        let io = self.io();
+        Figures {
+            cpu_user_ns: Some(user),
+            cpu_system_ns: Some(system),
+            memory_peak: whole(&self.v2, c"memory.peak").or(whole(&self.memory, c"memory.max_usage_in_bytes")),
+            oom_kills: v2(c"memory.events", b"oom_kill").or(v1(&self.memory, c"memory.oom_control", b"oom_kill")),
+            pids_peak: whole(&self.v2, c"pids.peak").or(whole(&self.pids, c"pids.peak")),
+            pids_refused: v2(c"pids.events", b"max").or(v1(&self.pids, c"pids.events", b"max")),
+            io_read: io.map(|(read, _)| read).or(Some(reaped.blocks_in.saturating_mul(512))),
+            io_written: io.map(|(_, written)| written).or(Some(reaped.blocks_out.saturating_mul(512))),
+        }
+    }
+
+    /// The total of cpuacct, divided as the reaped processes say: its own
+    /// division counts ticks and is off by a third for short programs.
+    fn split(&self, reaped: Usage) -> (u64, u64) {
+        let sum = reaped.user_ns.saturating_add(reaped.system_ns);
+        let Some(total) = self.cpu_ns() else { return (reaped.user_ns, reaped.system_ns) };
+        let user = u128::from(total)
+            .saturating_mul(u128::from(reaped.user_ns))
+            .checked_div(u128::from(sum))
+            .and_then(|user| u64::try_from(user).ok())
+            .unwrap_or(0);
+        (user, total.saturating_sub(user))
+    }
+
+    /// Bytes read and written, summed over all devices.
+    fn io(&self) -> Option<(u64, u64)> {
+        let mut buffer = [0; 4096];
+        let text = contents(self.v2.as_ref()?, c"io.stat", &mut buffer)?;
+        let sum = |key| {
+            text.split(|byte| *byte == b'\n').filter_map(|line| after(line, key)).fold(0, u64::saturating_add)
+        };
+        Some((sum(b"rbytes"), sum(b"wbytes")))
+    }
+
+    /// Lets go of the directories.
+    pub(super) fn close(&mut self) {
+        *self = Groups::default();
+    }
+}
+
+/// Removes the groups. A group whose last process has only just gone can be
+/// busy for a moment.
+pub(super) fn remove(plan: Plan<'_>) {
+    for record in plan.records() {
+        let mut body = record.body;
+        match record.kind {
+            Kind::GroupV2 => {}
+            Kind::GroupV1 => drop(body.u32()),
+            _ => continue,
+        }
+        let Some(path) = body.string() else { continue };
+        for _ in 0..200 {
+            match sys::rmdir(Fd::CWD, path) {
+                Err(Errno::EBUSY) => drop(sys::poll(&mut [], Some(1_000_000))),
+                _ => break,
+            }
+        }
+    }
+}
+
+fn write(dir: BorrowedFd, file: &CStr, bytes: &[u8]) -> sys::Result<()> {
+    let file = sys::open(dir, file, sys::O_WRONLY, 0)?;
+    sys::write_all(file.borrow(), bytes)
+}
+
+fn contents<'b>(dir: &Fd, file: &CStr, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let file = sys::open(dir.borrow(), file, sys::O_RDONLY, 0).ok()?;
+    let length = sys::read(file.borrow(), buffer).ok()?;
+    buffer.get(..length)
+}
+
+/// One number of a group's file: the whole file, or the one after a key.
+fn value(dir: &Fd, file: &CStr, key: Option<&[u8]>) -> Option<u64> {
+    let mut buffer = [0; 4096];
+    let text = contents(dir, file, &mut buffer)?;
+    match key {
+        Some(key) => after(text, key),
+        None => leading(text),
+    }
+}

@@ -1,0 +1,150 @@
+//! The exit record: one JSON object in a file that the host has made before
+//! the container existed and that whoever waits has open.
+//!
+//! One `pwrite` of less than a page; a reader that finds the file empty after
+//! the monitor has gone knows that the container was lost.
+
+use super::groups::Figures;
+use super::number::decimal;
+use crate::init::descriptor;
+use crate::plan::{Field, Plan};
+use crate::sys;
+
+/// Why the monitor ended the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Cancelled,
+    WallTimeout,
+    CpuTimeout,
+    OutputLimit,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) struct End {
+    /// Wait status of the program.
+    pub(super) status: i32,
+    pub(super) reason: Option<Reason>,
+    pub(super) usage: Figures,
+    pub(super) wall_ns: u64,
+    pub(super) started_in_ns: Option<u64>,
+    pub(super) started_at_ns: u64,
+    pub(super) ended_at_ns: u64,
+}
+
+impl End {
+    fn signal(&self) -> Option<i32> {
+        Some(self.status & 0x7f).filter(|signal| *signal != 0)
+    }
+
+    fn code(&self) -> Option<i32> {
+        self.signal().is_none().then_some((self.status >> 8) & 0xff)
+    }
+
+    /// One word. What the monitor did explains the end before anything that
+    /// followed from it.
+    fn outcome(&self) -> &'static str {
+        match self.reason {
+            Some(Reason::Cancelled) => return "cancelled",
+            Some(Reason::WallTimeout) => return "wall_timeout",
+            Some(Reason::CpuTimeout) => return "cpu_timeout",
+            Some(Reason::OutputLimit) => return "output_limit",
+            None => {}
+        }
+        let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
+        match (self.signal(), self.code()) {
+            // Only the kernel's own count makes a SIGKILL an OOM kill.
+            (Some(9), _) if some(self.usage.oom_kills) => "oom_killed",
+            (None, Some(0)) => "exited",
+            _ if some(self.usage.pids_refused) => "pids_limit",
+            (Some(_), _) => "signaled",
+            (None, _) => "exited",
+        }
+    }
+}
+
+/// Writes the record of a container that was started.
+pub(super) fn write(plan: Plan<'_>, end: &End) {
+    let mut json = Json { bytes: [0; 1024], used: 0, first: true };
+    json.open("");
+    json.word("outcome", end.outcome());
+    json.number("code", end.code().map(|code| u64::from(code.cast_unsigned())));
+    json.number("signal", end.signal().map(|signal| u64::from(signal.cast_unsigned())));
+    if end.signal().is_some() {
+        json.literal("core_dumped", if end.status & 0x80 != 0 { "true" } else { "false" });
+    }
+    json.number("started_at_ns", Some(end.started_at_ns));
+    json.number("ended_at_ns", Some(end.ended_at_ns));
+    json.open("usage");
+    json.number("wall_ns", Some(end.wall_ns));
+    json.number("cpu_user_ns", end.usage.cpu_user_ns);
+    json.number("cpu_system_ns", end.usage.cpu_system_ns);
+    json.number("memory_peak", end.usage.memory_peak);
+    json.number("oom_kills", end.usage.oom_kills);
+    json.number("pids_peak", end.usage.pids_peak);
+    json.number("pids_refused", end.usage.pids_refused);
+    json.number("io_read", end.usage.io_read);
+    json.number("io_written", end.usage.io_written);
+    json.number("started_in_ns", end.started_in_ns);
+    json.push(b"}}\n");
+    if let Some(file) = descriptor(plan, Field::Exit) {
+        // A full file system leaves the file empty: the container counts as
+        // lost, which is what can still be said.
+        let _ = sys::write_at_start(file, json.bytes.get(..json.used).unwrap_or(&[]));
+    }
+}
+
+/// A JSON object of constant keys, words and numbers.
+struct Json {
+    bytes: [u8; 1024],
+    used: usize,
+    first: bool,
+}
+
+impl Json {
+    /// All keys together are far shorter than the buffer.
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.used.saturating_add(bytes.len());
+        if let Some(room) = self.bytes.get_mut(self.used..end) {
+            sys::copy(room, bytes);
+            self.used = end;
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !core::mem::take(&mut self.first) {
+            self.push(b",");
+        }
+        self.push(b"\"");
+        self.push(key.as_bytes());
+        self.push(b"\":");
+    }
+
+    fn open(&mut self, key: &str) {
+        if !key.is_empty() {
+            self.key(key);
+        }
+        self.push(b"{");
+        self.first = true;
+    }
+
+    fn literal(&mut self, key: &str, value: &str) {
+        self.key(key);
+        self.push(value.as_bytes());
+    }
+
+    fn word(&mut self, key: &str, value: &str) {
+        self.key(key);
+        self.push(b"\"");
+        self.push(value.as_bytes());
+        self.push(b"\"");
+    }
+
+    /// A figure that was not measured is absent.
+    fn number(&mut self, key: &str, value: Option<u64>) {
+        if let Some(value) = value {
+            self.key(key);
+            self.push(decimal(value, &mut [0; 20]));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Removes what was made for the container: its state directory, its upper
+//! layer, its name.
+//!
+//! A tree may be as deep and as wide as its program liked: the walk keeps one
+//! descriptor and one buffer, whatever the depth. No process of the container
+//! is left, so nothing moves while it goes down and up again.
+
+use core::ffi::CStr;
+
+use crate::plan::{Kind, Plan, when};
+use crate::sys::{self, Errno, Fd};
+
+/// Removes the plan's paths; after a failed start also those that a started
+/// container would have kept.
+pub(super) fn all(plan: Plan<'_>, occasion: u32) {
+    for mut body in plan.of(Kind::Remove) {
+        let (Some(when), Some(path)) = (body.u32(), body.string()) else { continue };
+        if when == when::ALWAYS || when == occasion {
+            let _ = tree(path);
+        }
+    }
+}
+
+fn tree(path: &CStr) -> sys::Result<()> {
+    match sys::unlink(Fd::CWD, path) {
+        Err(Errno::EISDIR) => {}
+        other => return other,
+    }
+    let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
+    let mut dir = sys::open(Fd::CWD, path, flags, 0)?;
+    let mut depth = 0_usize;
+    loop {
+        match empty(&dir)? {
+            Some(child) => {
+                dir = child;
+                depth = depth.saturating_add(1);
+            }
+            None if depth == 0 => return sys::rmdir(Fd::CWD, path),
+            None => {
+                dir = sys::open(dir.borrow(), c"..", flags, 0)?;
+                depth = depth.saturating_sub(1);
+            }
+        }
+    }
+}
+
+/// Removes what can be removed from a directory at once. Returns a
+/// subdirectory that is not empty, or `None` once nothing is left.
+fn empty(dir: &Fd) -> sys::Result<Option<Fd>> {
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let length = sys::getdents(dir.borrow(), &mut buffer)?;
+        if length == 0 {
+            return Ok(None);
+        }
+        let mut rest = buffer.get(..length).unwrap_or(&[]);
+        // struct linux_dirent64: inode u64, offset u64, length u16, type u8, name.
+        while let Some([low, high]) = rest.get(16..18).and_then(|bytes| bytes.first_chunk::<2>()) {
+            let size = usize::from(u16::from_le_bytes([*low, *high]));
+            let entry = rest.get(19..size).and_then(|name| CStr::from_bytes_until_nul(name).ok());
+            rest = rest.get(size.max(1)..).unwrap_or(&[]);
+            let Some(name) = entry.filter(|name| *name != c"." && *name != c"..") else { continue };
+            match sys::unlink(dir.borrow(), name) {
+                Err(Errno::EISDIR) => {}
+                other => {
+                    other?;
+                    continue;
+                }
+            }
+            if sys::rmdir(dir.borrow(), name).is_err() {
+                let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
+                return sys::open(dir.borrow(), name, flags, 0).map(Some);
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The plan: flat bytes that say everything the program has to do.
+//!
+//! The host writes them (`core/src/launch/plan.rs`), the program reads them
+//! in place; nothing is left to look up, resolve or parse. A plan is
+//!
+//! ```text
+//! magic u32 · version u32 · bytes u32 · records u32 · one u64 per Field · records
+//! record: kind u16 · zero u16 · payload bytes u32 · payload · padding to 8
+//! ```
+//!
+//! all little endian. A payload is made of `u32`s, `u64`s and strings that
+//! end in NUL. Reading is total: what does not fit is `None`.
+
+use core::ffi::CStr;
+
+/// First four bytes of a plan.
+pub const MAGIC: u32 = 0x6374_7270;
+/// The format's version: program and library are always built together, so
+/// any other number is a defect.
+pub const VERSION: u32 = 1;
+/// Bytes before the first field.
+pub const HEADER: usize = 16;
+
+macro_rules! numbered {
+    ($(#[$outer:meta])* $name:ident: $repr:ty { $($(#[$doc:meta])* $item:ident = $number:literal,)* }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr($repr)]
+        pub enum $name { $($(#[$doc])* $item = $number,)* }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [$name] = &[$($name::$item,)*];
+
+            /// The item with this number.
+            #[must_use]
+            pub const fn from_number(number: $repr) -> Option<$name> {
+                match number {
+                    $($number => Some($name::$item),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+numbered! {
+    /// A number that every plan has; [`Field::ABSENT`] where it is not set.
+    Field: u16 {
+        /// Bits of [`flag`].
+        Flags = 0,
+        /// Namespaces of pid 1, as `CLONE_NEW…` bits.
+        CloneFlags = 1,
+        /// Descriptor: the channel to the host.
+        Channel = 2,
+        /// Descriptor: the file of the exit record.
+        Exit = 3,
+        /// Descriptor: pidfd of the host, whose end ends the container.
+        Lifeline = 4,
+        /// Descriptor: the program's standard input.
+        Stdin = 5,
+        /// Descriptor: the program's standard output.
+        Stdout = 6,
+        /// Descriptor: the program's standard error.
+        Stderr = 7,
+        /// Descriptor: read end of the pipe that carries standard output into the log.
+        LogStdout = 8,
+        /// Descriptor: read end of the pipe that carries standard error into the log.
+        LogStderr = 9,
+        /// Descriptor: the directory of the log.
+        LogDirectory = 10,
+        /// Bytes of log to keep.
+        LogMax = 11,
+        /// User id of the program.
+        Uid = 12,
+        /// Group id of the program.
+        Gid = 13,
+        /// File mode creation mask of the program.
+        Umask = 14,
+        /// Capability bounding set, one bit each.
+        CapBounding = 15,
+        /// Effective and permitted capabilities of the program.
+        CapEffective = 16,
+        /// Inheritable capabilities.
+        CapInheritable = 17,
+        /// Ambient capabilities.
+        CapAmbient = 18,
+        /// Nanoseconds from exec to the deadline.
+        WallTime = 19,
+        /// Nanoseconds of CPU time.
+        CpuTime = 20,
+        /// Nanoseconds between the stop signal and SIGKILL.
+        Grace = 21,
+        /// Signal that asks the program to end.
+        StopSignal = 22,
+        /// CLOCK_MONOTONIC when the host's call began, nanoseconds.
+        Begun = 23,
+        /// Rows of the terminal.
+        Rows = 24,
+        /// Columns of the terminal.
+        Columns = 25,
+        /// Processors of the machine (how fast CPU time can pass).
+        Processors = 26,
+    }
+}
+
+impl Field {
+    /// Value of a field that is not set.
+    pub const ABSENT: u64 = u64::MAX;
+}
+
+/// Bits of [`Field::Flags`].
+pub mod flag {
+    /// pid 1 stays as a tiny init and the program is its child.
+    pub const INIT: u64 = 1;
+    /// The program gets a pseudo-terminal.
+    pub const TERMINAL: u64 = 1 << 1;
+    /// The loopback interface is brought up.
+    pub const LOOPBACK: u64 = 1 << 2;
+    /// The root is made read-only once everything is in place.
+    pub const READ_ONLY: u64 = 1 << 3;
+    /// `no_new_privs` is set.
+    pub const NO_NEW_PRIVS: u64 = 1 << 4;
+    /// A cgroup namespace is made once pid 1 is in its groups.
+    pub const CGROUP_NAMESPACE: u64 = 1 << 5;
+    /// The program keeps its effective capabilities over the change of uid.
+    pub const KEEP_CAPS: u64 = 1 << 6;
+    /// A new session keyring is joined.
+    pub const KEYRING: u64 = 1 << 7;
+}
+
+/// When a [`Kind::Remove`] path is removed.
+pub mod when {
+    /// When the container ends, however it ends.
+    pub const ALWAYS: u32 = 0;
+    /// Only when it could not be started.
+    pub const FAILED: u32 = 1;
+}
+
+/// cgroup v1 controllers that the program itself reads or writes.
+pub mod controller {
+    /// Any other: pid 1 is attached, nothing is read.
+    pub const OTHER: u32 = 0;
+    /// memory
+    pub const MEMORY: u32 = 1;
+    /// pids
+    pub const PIDS: u32 = 2;
+    /// cpuacct
+    pub const CPUACCT: u32 = 3;
+    /// freezer
+    pub const FREEZER: u32 = 4;
+    /// blkio
+    pub const BLKIO: u32 = 5;
+}
+
+/// Bits of a bind's, overlay's or directory's `flags`.
+pub mod option {
+    /// Everything below the mount is read-only, submounts too.
+    pub const READ_ONLY: u32 = 1;
+    /// Submounts of the source come along.
+    pub const RECURSIVE: u32 = 1 << 1;
+    /// The source is no directory.
+    pub const FILE: u32 = 1 << 2;
+    /// overlay: do not sync on unmount (throw-away containers).
+    pub const VOLATILE: u32 = 1 << 3;
+    /// overlay: `user.` instead of `trusted.` attributes.
+    pub const USERXATTR: u32 = 1 << 4;
+    /// upper directory: hides what lies below it.
+    pub const OPAQUE: u32 = 1 << 5;
+}
+
+/// A bit of a file system's flags that is ours and not the kernel's.
+pub mod strict {
+    /// The target must not be a symbolic link.
+    pub const NO_SYMLINKS: u64 = 1 << 63;
+}
+
+numbered! {
+    /// What a record says. Payloads are given in order.
+    Kind: u16 {
+        /// The container's v2 group: path.
+        GroupV2 = 1,
+        /// One of its v1 groups: controller u32, path.
+        GroupV1 = 2,
+        /// Removed at the end: when u32, path.
+        Remove = 3,
+        /// Host name: name.
+        Hostname = 10,
+        /// A tmpfs of the host side on which the root is put together: path, mount data.
+        Stage = 20,
+        /// A directory of the upper layer: flags u32, mode u32, uid u32, gid u32, path.
+        UpperDir = 21,
+        /// The root is an overlay: flags u32, target, upper, work, count u32, lower paths, uppermost first.
+        RootOverlay = 22,
+        /// The root is this directory: flags u32, source.
+        RootBind = 23,
+        /// A file system: `MS_…` flags u64, type, target, mount data.
+        Filesystem = 24,
+        /// A directory: mode u32, path.
+        Directory = 25,
+        /// A device node: mode u32, major u32, minor u32, path.
+        Node = 26,
+        /// A symbolic link: contents, path.
+        Symlink = 27,
+        /// A file with contents: mode u32, path, bytes u32, contents.
+        File = 28,
+        /// A bind: flags u32, source, target.
+        Bind = 29,
+        /// A copy-on-write view: flags u32, source, target, upper, work.
+        Overlay = 30,
+        /// Hidden if it exists: path.
+        Mask = 31,
+        /// Read-only if it exists: path.
+        ReadOnly = 32,
+        /// A supplementary group: gid u32.
+        Group = 40,
+        /// The working directory: path.
+        Cwd = 41,
+        /// A resource limit: resource u32, soft u64, hard u64.
+        Rlimit = 42,
+        /// One argument: bytes.
+        Argument = 50,
+        /// One environment entry: `NAME=value`.
+        Environment = 51,
+        /// A path to try to execute, in order: path.
+        Program = 52,
+    }
+}
+
+/// A borrowed view of a plan's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    fields: &'a [u8],
+    records: &'a [u8],
+}
+
+impl<'a> Plan<'a> {
+    /// A view of `bytes`; `None` unless they are a whole plan of this version.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Option<Plan<'a>> {
+        let mut header = Body { bytes };
+        let (magic, version) = (header.u32()?, header.u32()?);
+        let (length, records) = (usize::try_from(header.u32()?).ok()?, header.u32()?);
+        if magic != MAGIC || version != VERSION || length > bytes.len() {
+            return None;
+        }
+        let bytes = bytes.get(HEADER..length)?;
+        let (fields, records_bytes) = bytes.split_at_checked(Field::ALL.len().checked_mul(8)?)?;
+        let plan = Plan { fields, records: records_bytes };
+        (plan.records().count() == usize::try_from(records).ok()?).then_some(plan)
+    }
+
+    /// The value of a field; `None` where it is not set.
+    #[must_use]
+    pub fn get(&self, field: Field) -> Option<u64> {
+        let at = (field as usize).checked_mul(8)?;
+        let value = Body { bytes: self.fields.get(at..)? }.u64()?;
+        (value != Field::ABSENT).then_some(value)
+    }
+
+    /// Whether a bit of [`Field::Flags`] is set.
+    #[must_use]
+    pub fn has(&self, flag: u64) -> bool {
+        self.get(Field::Flags).is_some_and(|flags| flags & flag != 0)
+    }
+
+    /// The records, in order.
+    #[must_use]
+    pub fn records(&self) -> Records<'a> {
+        Records { rest: self.records, index: 0 }
+    }
+
+    /// The payloads of the records of one kind, in order.
+    pub fn of(self, kind: Kind) -> impl Iterator<Item = Body<'a>> {
+        self.records().filter(move |record| record.kind == kind).map(|record| record.body)
+    }
+}
+
+/// One record of a plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its place among all records, for [`crate::fault::Fault::index`].
+    pub index: u16,
+    /// What it says.
+    pub kind: Kind,
+    /// Its payload.
+    pub body: Body<'a>,
+}
+
+/// Iterator over the records of a plan; ends at the first one that is cut.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+    index: u16,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        let mut head = Body { bytes: self.rest };
+        let numbers = head.u32()?;
+        let kind = Kind::from_number(u16::try_from(numbers).ok()?)?;
+        let length = usize::try_from(head.u32()?).ok()?;
+        let (payload, _) = head.bytes.split_at_checked(length)?;
+        let index = self.index;
+        self.rest = head.bytes.get(length.checked_next_multiple_of(8)?..)?;
+        self.index = index.checked_add(1)?;
+        Some(Record { index, kind, body: Body { bytes: payload } })
+    }
+}
+
+/// A payload being read from its front.
+#[derive(Clone, Copy, Debug)]
+pub struct Body<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    /// The next number.
+    pub fn u32(&mut self) -> Option<u32> {
+        let (number, rest) = self.bytes.split_first_chunk::<4>()?;
+        self.bytes = rest;
+        Some(u32::from_le_bytes(*number))
+    }
+
+    /// The next number.
+    pub fn u64(&mut self) -> Option<u64> {
+        let (number, rest) = self.bytes.split_first_chunk::<8>()?;
+        self.bytes = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
+    /// The next string.
+    pub fn string(&mut self) -> Option<&'a CStr> {
+        let string = CStr::from_bytes_until_nul(self.bytes).ok()?;
+        self.bytes = self.bytes.get(string.count_bytes().checked_add(1)?..)?;
+        Some(string)
+    }
+
+    /// The next `length` bytes.
+    pub fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.bytes.split_at_checked(length)?;
+        self.bytes = rest;
+        Some(bytes)
+    }
+}

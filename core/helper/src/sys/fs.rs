@@ -1,0 +1,307 @@
+//! Files, directories and mounts.
+
+use core::ffi::CStr;
+
+use super::{BorrowedFd, Errno, Fd, Result, address, address_mut, call, signed, text};
+
+pub(crate) const O_RDONLY: usize = 0;
+pub(crate) const O_WRONLY: usize = 1;
+pub(crate) const O_RDWR: usize = 2;
+pub(crate) const O_CREAT: usize = 0o100;
+pub(crate) const O_EXCL: usize = 0o200;
+pub(crate) const O_NOCTTY: usize = 0o400;
+pub(crate) const O_APPEND: usize = 0o2000;
+#[cfg(target_arch = "x86_64")]
+pub(crate) const O_DIRECTORY: usize = 0o20_0000;
+#[cfg(target_arch = "x86_64")]
+pub(crate) const O_NOFOLLOW: usize = 0o40_0000;
+#[cfg(target_arch = "aarch64")]
+pub(crate) const O_DIRECTORY: usize = 0o4_0000;
+#[cfg(target_arch = "aarch64")]
+pub(crate) const O_NOFOLLOW: usize = 0o10_0000;
+pub(crate) const O_PATH: usize = 0o1000_0000;
+const O_CLOEXEC: usize = 0o200_0000;
+const AT_EMPTY_PATH: usize = 0x1000;
+const AT_RECURSIVE: usize = 0x8000;
+
+pub(crate) const MS_RDONLY: u64 = 1;
+pub(crate) const MS_REMOUNT: u64 = 32;
+pub(crate) const MS_BIND: u64 = 4096;
+pub(crate) const MS_REC: u64 = 16384;
+pub(crate) const MS_SLAVE: u64 = 1 << 19;
+pub(crate) const MS_PRIVATE: u64 = 1 << 18;
+
+pub(crate) const S_IFMT: u32 = 0o17_0000;
+pub(crate) const S_IFDIR: u32 = 0o4_0000;
+pub(crate) const S_IFCHR: u32 = 0o2_0000;
+pub(crate) const S_IFREG: u32 = 0o10_0000;
+
+pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+
+/// openat(2), close-on-exec.
+pub(crate) fn open(dir: BorrowedFd, path: &CStr, flags: usize, mode: u32) -> Result<Fd> {
+    Fd::made(call!(OPENAT, dir.raw(), text(path), flags | O_CLOEXEC, mode as usize)?)
+}
+
+/// openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS: `dir` is what
+/// `/` means, whatever symbolic links the path meets.
+pub(crate) fn open_in_root(dir: BorrowedFd, path: &CStr, flags: usize) -> Result<Fd> {
+    const NO_MAGICLINKS: u64 = 2;
+    const IN_ROOT: u64 = 0x10;
+    let how: [u64; 3] = [(flags | O_CLOEXEC) as u64, 0, NO_MAGICLINKS | IN_ROOT];
+    loop {
+        // EAGAIN: a rename raced with the walk (openat2(2)); the walk is safe
+        // to repeat.
+        match call!(OPENAT2, dir.raw(), text(path), address(&how), size_of_val(&how)) {
+            Err(Errno::EAGAIN) => {}
+            other => return Fd::made(other?),
+        }
+    }
+}
+
+/// What statx(2) says of an open file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stat {
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+}
+
+/// statx(2) of an open file.
+pub(crate) fn stat(fd: BorrowedFd) -> Result<Stat> {
+    const STATX_BASIC: usize = 0x7ff;
+    let mut buffer = [0_u64; 32];
+    call!(STATX, fd.raw(), text(c""), AT_EMPTY_PATH, STATX_BASIC, address_mut(&mut buffer))?;
+    // struct statx: mode is the u16 at byte 28, size the u64 at byte 40.
+    let [_, _, _, word, _, size, ..] = buffer;
+    let [_, _, _, _, low, high, _, _] = word.to_le_bytes();
+    Ok(Stat { mode: u32::from(u16::from_le_bytes([low, high])), size })
+}
+
+pub(crate) fn read(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
+    loop {
+        match call!(READ, fd.raw(), address_mut(buffer), buffer.len()) {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// write(2) until all bytes are written.
+pub(crate) fn write_all(fd: BorrowedFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match call!(WRITE, fd.raw(), address(bytes), bytes.len()) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(n) => bytes = bytes.get(n..).ok_or(Errno::EINVAL)?,
+        }
+    }
+    Ok(())
+}
+
+/// pwrite(2) at the start of the file; all bytes or an error.
+pub(crate) fn write_at_start(fd: BorrowedFd, bytes: &[u8]) -> Result<()> {
+    match call!(PWRITE64, fd.raw(), address(bytes), bytes.len(), 0) {
+        Ok(n) if n == bytes.len() => Ok(()),
+        Ok(_) => Err(Errno(28)), // ENOSPC: the file system took only a part
+        Err(errno) => Err(errno),
+    }
+}
+
+pub(crate) fn mkdir(dir: BorrowedFd, path: &CStr, mode: u32) -> Result<()> {
+    call!(MKDIRAT, dir.raw(), text(path), mode as usize).map(drop)
+}
+
+/// mknodat(2) with the kernel's encoding of the device number.
+pub(crate) fn mknod(dir: BorrowedFd, path: &CStr, mode: u32, major: u32, minor: u32) -> Result<()> {
+    let device = (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12);
+    call!(MKNODAT, dir.raw(), text(path), mode as usize, device as usize).map(drop)
+}
+
+pub(crate) fn symlink(contents: &CStr, dir: BorrowedFd, path: &CStr) -> Result<()> {
+    call!(SYMLINKAT, text(contents), dir.raw(), text(path)).map(drop)
+}
+
+pub(crate) fn unlink(dir: BorrowedFd, path: &CStr) -> Result<()> {
+    call!(UNLINKAT, dir.raw(), text(path), 0).map(drop)
+}
+
+pub(crate) fn rmdir(dir: BorrowedFd, path: &CStr) -> Result<()> {
+    const AT_REMOVEDIR: usize = 0x200;
+    call!(UNLINKAT, dir.raw(), text(path), AT_REMOVEDIR).map(drop)
+}
+
+pub(crate) fn rename(dir: BorrowedFd, from: &CStr, to: &CStr) -> Result<()> {
+    call!(RENAMEAT, dir.raw(), text(from), dir.raw(), text(to)).map(drop)
+}
+
+pub(crate) fn fchmod(fd: BorrowedFd, mode: u32) -> Result<()> {
+    call!(FCHMOD, fd.raw(), mode as usize).map(drop)
+}
+
+pub(crate) fn fchown(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
+    call!(FCHOWN, fd.raw(), uid as usize, gid as usize).map(drop)
+}
+
+pub(crate) fn fsetxattr(fd: BorrowedFd, name: &CStr, value: &[u8]) -> Result<()> {
+    call!(FSETXATTR, fd.raw(), text(name), address(value), value.len(), 0).map(drop)
+}
+
+/// getdents64(2); 0 at the end of the directory.
+pub(crate) fn getdents(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
+    call!(GETDENTS64, fd.raw(), address_mut(buffer), buffer.len())
+}
+
+pub(crate) fn chdir(path: &CStr) -> Result<()> {
+    call!(CHDIR, text(path)).map(drop)
+}
+
+pub(crate) fn fchdir(fd: BorrowedFd) -> Result<()> {
+    call!(FCHDIR, fd.raw()).map(drop)
+}
+
+pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64, data: &CStr) -> Result<()> {
+    call!(MOUNT, text(source), text(target), text(kind), flags as usize, text(data)).map(drop)
+}
+
+/// umount2(2) with MNT_DETACH.
+pub(crate) fn detach(target: &CStr) -> Result<()> {
+    const MNT_DETACH: usize = 2;
+    call!(UMOUNT2, text(target), MNT_DETACH).map(drop)
+}
+
+pub(crate) fn pivot_root(new: &CStr, old: &CStr) -> Result<()> {
+    call!(PIVOT_ROOT, text(new), text(old)).map(drop)
+}
+
+pub(crate) fn fsopen(kind: &CStr) -> Result<Fd> {
+    const FSOPEN_CLOEXEC: usize = 1;
+    Fd::made(call!(FSOPEN, text(kind), FSOPEN_CLOEXEC)?)
+}
+
+/// fsconfig(2): one option with a value.
+pub(crate) fn fsconfig_string(fs: BorrowedFd, key: &CStr, value: &CStr) -> Result<()> {
+    const SET_STRING: usize = 1;
+    call!(FSCONFIG, fs.raw(), SET_STRING, text(key), text(value), 0).map(drop)
+}
+
+/// fsconfig(2): one option without a value.
+pub(crate) fn fsconfig_flag(fs: BorrowedFd, key: &CStr) -> Result<()> {
+    const SET_FLAG: usize = 0;
+    call!(FSCONFIG, fs.raw(), SET_FLAG, text(key), 0, 0).map(drop)
+}
+
+pub(crate) fn fsconfig_create(fs: BorrowedFd) -> Result<()> {
+    const CMD_CREATE: usize = 6;
+    call!(FSCONFIG, fs.raw(), CMD_CREATE, 0, 0, 0).map(drop)
+}
+
+/// fsmount(2): a mount that is attached nowhere yet.
+pub(crate) fn fsmount(fs: BorrowedFd, attributes: u64) -> Result<Fd> {
+    const FSMOUNT_CLOEXEC: usize = 1;
+    Fd::made(call!(FSMOUNT, fs.raw(), FSMOUNT_CLOEXEC, attributes as usize)?)
+}
+
+/// open_tree(2) with OPEN_TREE_CLONE: a private copy of the mount at `path`.
+pub(crate) fn open_tree(dir: BorrowedFd, path: &CStr, recursive: bool) -> Result<Fd> {
+    const CLONE_CLOEXEC: usize = 1 | O_CLOEXEC;
+    let recursive = if recursive { AT_RECURSIVE } else { 0 };
+    Fd::made(call!(OPEN_TREE, dir.raw(), text(path), CLONE_CLOEXEC | AT_EMPTY_PATH | recursive)?)
+}
+
+/// move_mount(2) of a detached mount onto an open file or directory.
+pub(crate) fn move_mount(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
+    const BOTH_EMPTY_PATHS: usize = 0x4 | 0x40;
+    call!(MOVE_MOUNT, mount.raw(), text(c""), target.raw(), text(c""), BOTH_EMPTY_PATHS).map(drop)
+}
+
+/// mount_setattr(2): sets attributes of a mount and of all below it.
+pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
+    let attributes: [u64; 4] = [set, 0, 0, 0];
+    call!(
+        MOUNT_SETATTR,
+        mount.raw(),
+        text(c""),
+        AT_EMPTY_PATH | AT_RECURSIVE,
+        address(&attributes),
+        size_of_val(&attributes)
+    )
+    .map(drop)
+}
+
+/// The other side of the pseudo-terminal behind `master`
+/// (ioctl_tty(2), TIOCGPTPEER): no path is involved.
+pub(crate) fn terminal_peer(master: BorrowedFd) -> Result<Fd> {
+    const TIOCGPTPEER: usize = 0x5441;
+    Fd::made(call!(IOCTL, master.raw(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)?)
+}
+
+/// Unlocks the slave of `master` (TIOCSPTLCK) and tells its number (TIOCGPTN).
+pub(crate) fn terminal_unlock(master: BorrowedFd) -> Result<u32> {
+    const TIOCSPTLCK: usize = 0x4004_5431;
+    const TIOCGPTN: usize = 0x8004_5430;
+    let unlock = 0_i32;
+    call!(IOCTL, master.raw(), TIOCSPTLCK, address(&unlock))?;
+    let mut number = 0_u32;
+    call!(IOCTL, master.raw(), TIOCGPTN, address_mut(&mut number))?;
+    Ok(number)
+}
+
+pub(crate) fn terminal_size(master: BorrowedFd, rows: u16, columns: u16) -> Result<()> {
+    const TIOCSWINSZ: usize = 0x5414;
+    let size = [rows, columns, 0, 0];
+    call!(IOCTL, master.raw(), TIOCSWINSZ, address(&size)).map(drop)
+}
+
+/// Makes the terminal the controlling one of this session.
+pub(crate) fn controlling_terminal(terminal: BorrowedFd) -> Result<()> {
+    const TIOCSCTTY: usize = 0x540e;
+    call!(IOCTL, terminal.raw(), TIOCSCTTY, 0).map(drop)
+}
+
+/// Brings the loopback interface of this network namespace up (netdevice(7)).
+pub(crate) fn loopback_up(socket: BorrowedFd) -> Result<()> {
+    const SIOCSIFFLAGS: usize = 0x8914;
+    const IFF_UP_RUNNING: u16 = 0x41;
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        flags: u16,
+        rest: [u8; 22],
+    }
+    let mut request = Request { name: [0; 16], flags: IFF_UP_RUNNING, rest: [0; 22] };
+    [request.name[0], request.name[1]] = *b"lo";
+    call!(IOCTL, socket.raw(), SIOCSIFFLAGS, address(&request)).map(drop)
+}
+
+/// A datagram socket to ask the network devices with.
+pub(crate) fn socket() -> Result<Fd> {
+    const AF_INET: usize = 2;
+    const DGRAM_CLOEXEC: usize = 2 | O_CLOEXEC;
+    Fd::made(call!(SOCKET, AF_INET, DGRAM_CLOEXEC, 0)?)
+}
+
+/// Sends one packet, with a descriptor if there is one; never raises SIGPIPE.
+pub(crate) fn send(socket: BorrowedFd, bytes: &[u8], fd: Option<BorrowedFd>) -> Result<()> {
+    const MSG_NOSIGNAL: usize = 0x4000;
+    const SOL_SOCKET_SCM_RIGHTS: u64 = 1 | (1 << 32);
+    let part = [address(bytes), bytes.len()];
+    // struct cmsghdr { size_t len; int level; int type } and one int.
+    let control: [u64; 3] =
+        [20, SOL_SOCKET_SCM_RIGHTS, fd.map_or(0, |fd| u64::from(fd.0.cast_unsigned()))];
+    let (control_at, control_size) =
+        if fd.is_some() { (address(&control), size_of_val(&control)) } else { (0, 0) };
+    // struct msghdr: name, its length, iov, its count, control, its length, flags.
+    let header = [0, 0, address(&part), 1, control_at, control_size, 0];
+    call!(SENDMSG, socket.raw(), address(&header), MSG_NOSIGNAL).map(drop)
+}
+
+pub(crate) fn pipe() -> Result<(Fd, Fd)> {
+    let mut ends = [0_i32; 2];
+    call!(PIPE2, address_mut(&mut ends), O_CLOEXEC)?;
+    Ok((Fd(ends[0]), Fd(ends[1])))
+}
+
+/// dup3(2) without close-on-exec: for 0, 1 and 2.
+pub(crate) fn dup_to(fd: BorrowedFd, number: i32) -> Result<()> {
+    call!(DUP3, fd.raw(), signed(number), 0).map(drop)
+}

@@ -1,0 +1,195 @@
+//! Processes, signals, clocks and waiting.
+
+use core::ffi::CStr;
+
+use super::{BorrowedFd, Errno, Fd, Pointers, Result, address, address_mut, call, signed, text};
+
+pub(crate) const SIGKILL: i32 = 9;
+pub(crate) const SIGTERM: i32 = 15;
+pub(crate) const SIGCHLD: i32 = 17;
+pub(crate) const CLONE_NEWCGROUP: u64 = 0x0200_0000;
+pub(crate) const POLLIN: i16 = 1;
+pub(crate) const POLLPRI: i16 = 2;
+const SIGNAL_SET: usize = 8;
+
+/// Which side of a fork this is.
+pub(crate) enum Fork {
+    Child,
+    Parent { pid: i32, pidfd: Option<Fd> },
+}
+
+/// clone3(2) without shared memory: a fork with new namespaces, into a v2
+/// group where one is given, with all signal handlers reset.
+pub(crate) fn clone(namespaces: u64, group: Option<BorrowedFd>, pidfd: bool) -> Result<Fork> {
+    const CLONE_PIDFD: u64 = 0x1000;
+    const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
+    const CLONE_INTO_CGROUP: u64 = 1 << 33;
+    let mut made = -1_i32;
+    let into = if group.is_some() { CLONE_INTO_CGROUP } else { 0 };
+    let wanted = if pidfd { CLONE_PIDFD } else { 0 };
+    // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal,
+    // stack, stack_size, tls, set_tid, set_tid_size, cgroup.
+    let arguments: [u64; 11] = [
+        namespaces | wanted | into | CLONE_CLEAR_SIGHAND,
+        address_mut(&mut made) as u64,
+        0,
+        0,
+        u64::from(SIGCHLD.cast_unsigned()),
+        0,
+        0,
+        0,
+        0,
+        0,
+        group.map_or(0, |group| u64::from(group.0.cast_unsigned())),
+    ];
+    let pid = call!(CLONE3, address(&arguments), size_of_val(&arguments))?;
+    match i32::try_from(pid) {
+        Ok(0) => Ok(Fork::Child),
+        Ok(pid) => Ok(Fork::Parent { pid, pidfd: pidfd.then_some(Fd(made)) }),
+        Err(_) => Err(Errno::EINVAL),
+    }
+}
+
+/// What wait4(2) says of a child that ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) pid: i32,
+    /// The wait status.
+    pub(crate) status: i32,
+    /// CPU time and block I/O of the child and of those it waited for.
+    pub(crate) usage: Usage,
+}
+
+/// The parts of struct rusage that are used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) user_ns: u64,
+    pub(crate) system_ns: u64,
+    /// Blocks of 512 bytes.
+    pub(crate) blocks_in: u64,
+    pub(crate) blocks_out: u64,
+}
+
+/// wait4(2) for one child (`pid`), or for any (−1); `None` if WNOHANG found none.
+pub(crate) fn wait(pid: i32, hang: bool) -> Result<Option<Ended>> {
+    const WNOHANG: usize = 1;
+    let mut status = 0_i32;
+    let mut usage = [0_u64; 18];
+    let flags = if hang { 0 } else { WNOHANG };
+    let pid = loop {
+        match call!(WAIT4, signed(pid), address_mut(&mut status), flags, address_mut(&mut usage)) {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    // struct rusage: two timevals, then longs; inblock is the 12th word.
+    let [us, uu, ss, su, _, _, _, _, _, _, _, blocks_in, blocks_out, ..] = usage;
+    let ns = |s: u64, us: u64| s.saturating_mul(1_000_000_000).saturating_add(us.saturating_mul(1000));
+    let usage = Usage { user_ns: ns(us, uu), system_ns: ns(ss, su), blocks_in, blocks_out };
+    let pid = i32::try_from(pid).map_err(|_| Errno::EINVAL)?;
+    Ok((pid > 0).then_some(Ended { pid, status, usage }))
+}
+
+pub(crate) fn execve(path: &CStr, arguments: &Pointers, environment: &Pointers) -> Errno {
+    match call!(EXECVE, text(path), arguments.start(), environment.start()) {
+        Err(errno) => errno,
+        Ok(_) => Errno::EINVAL,
+    }
+}
+
+pub(crate) fn exit(code: i32) -> ! {
+    loop {
+        let _ = call!(EXIT_GROUP, signed(code));
+    }
+}
+
+/// pidfd_send_signal(2).
+pub(crate) fn signal(pidfd: BorrowedFd, signal: i32) -> Result<()> {
+    call!(PIDFD_SEND_SIGNAL, pidfd.raw(), signed(signal), 0, 0).map(drop)
+}
+
+/// close_range(2): every descriptor of this process.
+pub(crate) fn close_all() {
+    let _ = call!(CLOSE_RANGE, 0, u32::MAX as usize, 0);
+}
+
+/// close_range(2): every descriptor from `first` on becomes close-on-exec.
+pub(crate) fn close_on_exec_from(first: u32) {
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
+    let _ = call!(CLOSE_RANGE, first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC);
+}
+
+/// Blocks all signals of this process, or none.
+pub(crate) fn block_signals(block: bool) {
+    const SIG_SETMASK: usize = 2;
+    let set = if block { u64::MAX } else { 0 };
+    let _ = call!(RT_SIGPROCMASK, SIG_SETMASK, address(&set), 0, SIGNAL_SET);
+}
+
+/// Puts every signal back to its default: what the host ignores, its
+/// containers should not (execve keeps SIG_IGN).
+pub(crate) fn default_signals() {
+    // struct sigaction of the kernel: handler, flags, restorer, mask.
+    let default = [0_usize; 4];
+    for signal in 1..=64 {
+        let _ = call!(RT_SIGACTION, signal, address(&default), 0, SIGNAL_SET);
+    }
+}
+
+/// Waits for one of the blocked signals; its number.
+pub(crate) fn next_signal() -> Result<i32> {
+    let all = u64::MAX;
+    match call!(RT_SIGTIMEDWAIT, address(&all), 0, 0, SIGNAL_SET) {
+        Ok(signal) => i32::try_from(signal).map_err(|_| Errno::EINVAL),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A non-blocking signalfd(2) for two blocked signals.
+pub(crate) fn signalfd(a: i32, b: i32) -> Result<Fd> {
+    const NONBLOCK_CLOEXEC: usize = 0o4000 | 0o200_0000;
+    let bit = |signal: i32| 1_u64.checked_shl(signal.cast_unsigned().wrapping_sub(1)).unwrap_or(0);
+    let set = bit(a) | bit(b);
+    Fd::made(call!(SIGNALFD4, signed(-1), address(&set), SIGNAL_SET, NONBLOCK_CLOEXEC)?)
+}
+
+/// One descriptor to watch: struct pollfd.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Watch {
+    pub(crate) fd: i32,
+    pub(crate) events: i16,
+    pub(crate) ready: i16,
+}
+
+/// ppoll(2); a `timeout_ns` of `None` waits for ever. Interruption counts as
+/// "nothing ready".
+pub(crate) fn poll(watches: &mut [Watch], timeout_ns: Option<u64>) -> Result<()> {
+    let time = timeout_ns.map(timespec);
+    let at = time.as_ref().map_or(0, address);
+    match call!(PPOLL, address_mut(watches), watches.len(), at, 0, 0) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn timespec(ns: u64) -> [u64; 2] {
+    [ns / 1_000_000_000, ns % 1_000_000_000]
+}
+
+fn clock(id: usize) -> u64 {
+    let mut time = [0_u64; 2];
+    let _ = call!(CLOCK_GETTIME, id, address_mut(&mut time));
+    let [s, ns] = time;
+    s.saturating_mul(1_000_000_000).saturating_add(ns)
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    clock(1)
+}
+
+/// CLOCK_REALTIME in nanoseconds since the epoch.
+pub(crate) fn realtime_ns() -> u64 {
+    clock(0)
+}
