@@ -1,11 +1,12 @@
 //! pid 1 of the container: the container's list, in order.
 //!
-//! network → filesystem → (into the groups) → user → chdir → exec
+//! cgroup → network → filesystem → user → chdir → exec
 //!
 //! With `flag::INIT` this process stays as a tiny init after the filesystem
 //! step: the program is its child, orphans are reaped, signals are passed on.
 //! Without it, this process itself becomes the program.
 
+mod cgroup;
 mod chdir;
 mod exec;
 mod filesystem;
@@ -24,8 +25,6 @@ use crate::sys::{self, BorrowedFd, Errno, Fd, Status};
 pub(crate) struct Inherited {
     /// Where the eight bytes of a fault go; its closing says "executed".
     pub(crate) faults: Fd,
-    /// Readable once this process is in its groups.
-    pub(crate) admitted: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
 }
@@ -56,22 +55,10 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     // looked into through /proc by anybody of the same user.
     sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
 
+    // First, so that everything made from here on is counted.
+    cgroup::enter(plan)?;
     network::set_up(plan)?;
     let terminal = filesystem::set_up(plan)?;
-
-    // From here on everything is counted: the monitor has put this process
-    // into its groups while the root was put together.
-    let mut word = [0_u8; 1];
-    match sys::read(inherited.admitted.borrow(), &mut word) {
-        Ok(1) => {}
-        // The monitor is gone, or has reported a fault of its own.
-        Ok(_) => sys::exit(125),
-        Err(errno) => return Err(at(Step::Cgroup, Call::Read, none)(errno)),
-    }
-    if plan.has(flag::CGROUP_NAMESPACE) {
-        sys::unshare(sys::CLONE_NEWCGROUP).map_err(at(Step::Cgroup, Call::Unshare, none))?;
-    }
-    filesystem::finish(plan)?;
 
     if plan.has(flag::INIT) {
         reaper::split(inherited)?;

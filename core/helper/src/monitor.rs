@@ -92,24 +92,23 @@ impl Monitor {
         let groups = Groups::open(plan)?;
         let status = sys::shared_status().map_err(launch(Call::Mmap))?;
         let (faults, fault_end) = sys::pipe().map_err(launch(Call::Pipe))?;
-        let (admitted, admit) = sys::pipe().map_err(launch(Call::Pipe))?;
         let namespaces = plan.get(Field::CloneFlags).unwrap_or(0);
         let fork = sys::clone(namespaces, groups.v2(), true).map_err(launch(Call::Clone))?;
         let (pid, pidfd) = match fork {
             Fork::Child => {
-                drop((faults, admit, control));
-                init::run(plan, Inherited { faults: fault_end, admitted, status })
+                drop((faults, control));
+                init::run(plan, Inherited { faults: fault_end, status })
             }
             Fork::Parent { pid, pidfd } => (pid, pidfd),
         };
         let Some(pidfd) = pidfd else { return Err(at(Step::Launch, Call::Clone, NONE)(sys::Errno::EINVAL)) };
-        drop((fault_end, admitted));
+        drop(fault_end);
         // Only the container holds them now, so that their other ends see it
         // close them.
         for stream in [Field::Stdin, Field::Stdout, Field::Stderr] {
             drop(descriptor(plan, stream).map(|fd| Fd::adopt(fd.0)));
         }
-        let monitor = Monitor {
+        Ok(Monitor {
             plan,
             groups,
             status,
@@ -122,19 +121,7 @@ impl Monitor {
             started_at: 0,
             reason: None,
             kill_at: None,
-        };
-        let attached = monitor.groups.attach(plan, pid);
-        let attached = attached.and_then(|()| {
-            sys::write_all(admit.borrow(), b"1").map_err(at(Step::Cgroup, Call::Write, NONE))
-        });
-        match attached {
-            Ok(()) => Ok(monitor),
-            Err(fault) => {
-                monitor.kill();
-                let _ = sys::wait(pid, true);
-                Err(fault)
-            }
-        }
+        })
     }
 
     /// Watches until pid 1 has ended, then cleans up.

@@ -48,24 +48,11 @@ pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
     sys::pivot_root(c".", c".").map_err(failed(Call::PivotRoot, none))?;
     sys::detach(c".").map_err(failed(Call::Umount, none))?;
     sys::chdir(c"/").map_err(failed(Call::Chdir, none))?;
-    Ok(terminal)
-}
-
-/// What has to wait until the process is in its groups: their file system,
-/// and the root becoming read-only.
-pub(super) fn finish(plan: Plan<'_>) -> Result<(), Fault> {
-    for record in plan.records().filter(|record| record.kind == Kind::Filesystem) {
-        let mount = FilesystemMount::read(record)?;
-        if mount.is_cgroup() {
-            let root = Root::open(c"/").map_err(failed(Call::Open, record.index))?;
-            mount.make(&root, record.index)?;
-        }
-    }
     if plan.has(flag::READ_ONLY) {
         let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY;
-        sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, Fault::NO_RECORD))?;
+        sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, none))?;
     }
-    Ok(())
+    Ok(terminal)
 }
 
 fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
@@ -93,10 +80,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
             *place = Some(Root::adopt(tree));
             Ok(())
         }
-        Kind::Filesystem => {
-            let mount = FilesystemMount::read(record)?;
-            if mount.is_cgroup() { Ok(()) } else { mount.make(root()?, index) }
-        }
+        Kind::Filesystem => file_system(record, root()?),
         Kind::Directory => {
             let mode = body.u32().ok_or(broken())?;
             let path = body.string().ok_or(broken())?;
@@ -150,39 +134,23 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
     }
 }
 
-/// A record of [`Kind::Filesystem`].
-struct FilesystemMount<'a> {
-    flags: u64,
-    kind: &'a CStr,
-    target: &'a CStr,
-    data: &'a CStr,
-}
-
-impl<'a> FilesystemMount<'a> {
-    fn read(mut record: Record<'a>) -> Result<FilesystemMount<'a>, Fault> {
-        let broken = broken_plan(Step::Filesystem, record.index);
-        let flags = record.body.u64().ok_or(broken)?;
-        let mut string = || record.body.string().ok_or(broken);
-        Ok(FilesystemMount { flags, kind: string()?, target: string()?, data: string()? })
-    }
-
-    /// Shows the groups of the process that mounts it, so it comes last.
-    fn is_cgroup(&self) -> bool {
-        self.kind == c"cgroup2" || self.kind == c"cgroup"
-    }
-
-    /// mount(2) on the current directory: the target was opened inside the
-    /// root, and no path of it is walked a second time.
-    fn make(&self, root: &Root, index: u16) -> Result<(), Fault> {
-        let target = match self.flags & strict::NO_SYMLINKS {
-            0 => root.directory(self.target, 0o755),
-            _ => root.plain_directory(self.target, 0o755),
-        };
-        let target = target.map_err(failed(Call::Mkdir, index))?;
-        sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
-        let flags = self.flags & !strict::NO_SYMLINKS;
-        sys::mount(self.kind, c".", self.kind, flags, self.data).map_err(failed(Call::Mount, index))
-    }
+/// mount(2) on the current directory: the target was opened inside the root,
+/// and no path of it is walked a second time.
+fn file_system(record: Record<'_>, root: &Root) -> Result<(), Fault> {
+    let Record { index, mut body, .. } = record;
+    let broken = broken_plan(Step::Filesystem, index);
+    let flags = body.u64().ok_or(broken)?;
+    let kind = body.string().ok_or(broken)?;
+    let target = body.string().ok_or(broken)?;
+    let data = body.string().ok_or(broken)?;
+    let target = match flags & strict::NO_SYMLINKS {
+        0 => root.directory(target, 0o755),
+        _ => root.plain_directory(target, 0o755),
+    };
+    let target = target.map_err(failed(Call::Mkdir, index))?;
+    sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
+    sys::mount(kind, c".", kind, flags & !strict::NO_SYMLINKS, data)
+        .map_err(failed(Call::Mount, index))
 }
 
 /// Hides a path: a directory under an empty read-only tmpfs, a file under the

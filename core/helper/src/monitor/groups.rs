@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use super::number::{after, decimal, leading};
+use super::number::{after, leading};
 use crate::broken_plan;
 use crate::fault::{Call, Fault, Step};
 use crate::init::at;
@@ -63,21 +63,6 @@ impl Groups {
     /// The v2 group, for CLONE_INTO_CGROUP.
     pub(super) fn v2(&self) -> Option<BorrowedFd> {
         self.v2.as_ref().map(Fd::borrow)
-    }
-
-    /// Puts pid 1 into every v1 group.
-    pub(super) fn attach(&self, plan: Plan<'_>, pid: i32) -> Result<(), Fault> {
-        let mut buffer = [0; 20];
-        let digits = decimal(u64::from(pid.cast_unsigned()), &mut buffer);
-        for mut record in plan.records().filter(|record| record.kind == Kind::GroupV1) {
-            let broken = broken_plan(Step::Cgroup, record.index);
-            let _controller = record.body.u32().ok_or(broken)?;
-            let path = record.body.string().ok_or(broken)?;
-            let failed = |call| at(Step::Cgroup, call, record.index);
-            let dir = sys::open(Fd::CWD, path, sys::O_PATH | sys::O_DIRECTORY, 0).map_err(failed(Call::Open))?;
-            write(dir.borrow(), c"cgroup.procs", digits).map_err(failed(Call::Write))?;
-        }
-        Ok(())
     }
 
     /// CPU time of all processes so far, also of those that are gone.

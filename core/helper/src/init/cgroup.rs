@@ -1,0 +1,31 @@
+//! `cgroup`: pid 1 enters its v1 groups. (It was born in the v2 one.)
+//!
+//! It moves itself, with `0` in `tasks`: for a single thread that moves only
+//! itself the kernel needs no grace period (since Linux 5.5, commit
+//! 9a3284fad42f), while a move by somebody else waits for milliseconds.
+
+use super::at;
+use crate::broken_plan;
+use crate::fault::{Call, Fault, Step};
+use crate::plan::{Kind, Plan, flag};
+use crate::sys::{self, Fd};
+
+pub(super) fn enter(plan: Plan<'_>) -> Result<(), Fault> {
+    for record in plan.records().filter(|record| record.kind == Kind::GroupV1) {
+        let mut body = record.body;
+        let broken = broken_plan(Step::Cgroup, record.index);
+        let _controller = body.u32().ok_or(broken)?;
+        let path = body.string().ok_or(broken)?;
+        let failed = |call| at(Step::Cgroup, call, record.index);
+        let dir = sys::open(Fd::CWD, path, sys::O_PATH | sys::O_DIRECTORY, 0);
+        let dir = dir.map_err(failed(Call::Open))?;
+        let tasks = sys::open(dir.borrow(), c"tasks", sys::O_WRONLY, 0).map_err(failed(Call::Open))?;
+        sys::write_all(tasks.borrow(), b"0").map_err(failed(Call::Write))?;
+    }
+    // Only now is the namespace's root the container's own group.
+    if plan.has(flag::CGROUP_NAMESPACE) {
+        sys::unshare(sys::CLONE_NEWCGROUP)
+            .map_err(at(Step::Cgroup, Call::Unshare, Fault::NO_RECORD))?;
+    }
+    Ok(())
+}
