@@ -58,3 +58,128 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> SysResult
     };
     Errno::result(r).map(drop)
 }
+
+/// `pidfd_send_signal(2)` with a value that travels along (`sigqueue(3)`).
+pub(crate) fn pidfd_queue(pidfd: BorrowedFd<'_>, signal: i32, value: i32) -> SysResult<()> {
+    // siginfo_t of a queued signal: si_signo, si_errno, si_code, padding,
+    // si_pid, si_uid, si_value (sigaction(2); asm-generic/siginfo.h).
+    let uid = nix::unistd::getuid().as_raw();
+    let pid = nix::unistd::getpid().as_raw();
+    let mut info = [0_i32; 32];
+    [info[0], info[2], info[4], info[5], info[6]] =
+        [signal, libc::SI_QUEUE, pid, uid.cast_signed(), value];
+    let address: *const [i32; 32] = &raw const info;
+    // SAFETY: the structure has the 128 bytes of a siginfo_t and lives through
+    // the call.
+    let r = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, address, 0)
+    };
+    Errno::result(r).map(drop)
+}
+
+/// A signal mask as the kernel has it, with the signals that libc hides.
+pub(crate) struct SignalMask(u64);
+
+/// Blocks every signal of this thread, also those that libc keeps for itself.
+pub(crate) fn block_all_signals() -> SignalMask {
+    let all = u64::MAX;
+    let mut before = 0_u64;
+    let (set, old): (*const u64, *mut u64) = (&raw const all, &raw mut before);
+    // SAFETY: two sets of 8 bytes each, as the last argument says.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, old, 8) };
+    SignalMask(before)
+}
+
+/// Puts the mask of this thread back.
+pub(crate) fn restore_signals(mask: &SignalMask) {
+    let set: *const u64 = &raw const mask.0;
+    let old: *mut u64 = std::ptr::null_mut();
+    // SAFETY: a set of 8 bytes, as the last argument says.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, old, 8) };
+}
+
+/// Waits for one child that raises no signal when it ends. A host that waits
+/// for all children with `__WALL` may have been faster.
+pub(crate) fn reap(pid: i32) {
+    loop {
+        // SAFETY: the status pointer may be null (waitpid(2)).
+        let r = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+        if Errno::result(r) != Err(Errno::EINTR) {
+            return;
+        }
+    }
+}
+
+/// Reaps the process behind `pidfd` if it has ended and this process happens
+/// to be its parent: the host may be a subreaper or the first process of its
+/// pid namespace.
+pub(crate) fn reap_pidfd(pidfd: BorrowedFd<'_>) {
+    let Ok(id) = libc::id_t::try_from(pidfd.as_raw_fd()) else { return };
+    let none: *mut libc::siginfo_t = std::ptr::null_mut();
+    // SAFETY: the siginfo pointer may be null on Linux (waitid(2)).
+    unsafe { libc::waitid(libc::P_PIDFD, id, none, libc::WEXITED | libc::WNOHANG | libc::__WALL) };
+}
+
+/// Anonymous memory, unmapped when dropped.
+pub(crate) struct Memory {
+    start: *mut libc::c_void,
+    size: usize,
+}
+
+impl Memory {
+    /// `size` bytes, a multiple of the page size.
+    pub(crate) fn new(size: usize) -> SysResult<Memory> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping; nothing is replaced.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), size, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        Ok(Memory { start, size })
+    }
+
+    /// The upper ends of its two halves, for two stacks that grow down.
+    pub(crate) fn tops(&mut self) -> (*mut libc::c_void, *mut libc::c_void) {
+        (self.start.wrapping_byte_add(self.size / 2), self.start.wrapping_byte_add(self.size))
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`, which nothing uses any more.
+        unsafe { libc::munmap(self.start, self.size) };
+    }
+}
+
+/// `flock(2)`: exclusive, not waiting. The lock belongs to the open file, so
+/// a process that inherits the descriptor keeps it. False: somebody has it.
+pub(crate) fn try_lock(fd: BorrowedFd<'_>) -> SysResult<bool> {
+    // SAFETY: takes two integers.
+    let r = unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+    match Errno::result(r) {
+        Ok(_) => Ok(true),
+        Err(Errno::EWOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Adopts a descriptor that has just arrived in a message (unix(7)).
+pub(crate) fn adopt_received(number: RawFd) -> SysResult<OwnedFd> {
+    // SAFETY: the kernel made this descriptor for the message, so nothing
+    // else owns it.
+    high(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `getrandom(2)`: fills a small buffer.
+pub(crate) fn getrandom(buffer: &mut [u8]) -> SysResult<()> {
+    loop {
+        // SAFETY: the buffer lives through the call and has this length.
+        let r = unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        match Errno::result(r) {
+            Err(Errno::EINTR) => {}
+            // Up to 256 bytes come whole (getrandom(2)).
+            other => return other.map(drop),
+        }
+    }
+}

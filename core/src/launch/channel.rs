@@ -1,0 +1,90 @@
+//! The channel on which a helper tells its host how the start went.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use libctr_helper::message::Message;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
+};
+
+use crate::error::{Error, Result, Stage};
+use crate::sys;
+
+/// Both ends: ours, and the one that the helper inherits.
+pub(super) fn pair() -> Result<(Channel, OwnedFd)> {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let failed = |errno| Error::sys(Stage::Launch, "socketpair(AF_UNIX, SOCK_SEQPACKET)", errno);
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).map_err(failed)?;
+    let ours = sys::high(ours).map_err(failed)?;
+    Ok((Channel(ours), sys::high(theirs).map_err(failed)?))
+}
+
+/// The host's end.
+#[derive(Debug)]
+pub(super) struct Channel(OwnedFd);
+
+impl Channel {
+    /// Waits for the next message. `None`: the helper is gone. The second
+    /// descriptor, if given, interrupts the wait with `Cancelled`.
+    pub(super) fn receive(
+        &self,
+        cancel: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<(Message, Option<OwnedFd>)>> {
+        self.wait(cancel)?;
+        let mut bytes = [0_u8; Message::SIZE];
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let mut control = nix::cmsg_space!([libc::c_int; 1]);
+        let failed = |errno| Error::sys(Stage::Launch, "recvmsg(channel of the helper)", errno);
+        let (length, fd) = loop {
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::ECONNRESET) => return Ok(None),
+                Err(errno) => return Err(failed(errno)),
+                Ok(message) => {
+                    let mut received = None;
+                    for part in message.cmsgs().map_err(failed)? {
+                        if let ControlMessageOwned::ScmRights(numbers) = part {
+                            received = numbers.first().copied();
+                        }
+                    }
+                    break (message.bytes, received);
+                }
+            }
+        };
+        let fd = match fd {
+
+            Some(number) => Some(sys::adopt_received(number).map_err(failed)?),
+            None => None,
+        };
+        if length == 0 {
+            return Ok(None);
+        }
+        Ok(Some((Message::from_bytes(bytes), fd)))
+    }
+
+    fn wait(&self, cancel: Option<BorrowedFd<'_>>) -> Result<()> {
+        let Some(cancel) = cancel else { return Ok(()) };
+        let mut fds = [
+            PollFd::new(self.0.as_fd(), PollFlags::POLLIN),
+            PollFd::new(cancel, PollFlags::POLLIN),
+        ];
+        loop {
+            match nix::poll::poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    return Err(Error::sys(Stage::Launch, "poll(channel of the helper)", errno));
+                }
+                Ok(_) if fds[1].any().unwrap_or(false) => {
+                    let message = "the start was cancelled";
+                    return Err(Error::new(Stage::Launch, crate::ErrorKind::Cancelled, message));
+                }
+                Ok(_) => return Ok(()),
+            }
+        }
+    }
+}

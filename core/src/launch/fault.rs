@@ -1,0 +1,146 @@
+//! Renders the eight bytes of a helper's fault: the host still has the plan,
+//! so it can say which call with which arguments failed.
+
+use std::ffi::CStr;
+
+use libctr_helper::fault::{Call, Fault, Step};
+use libctr_helper::plan::{self, Body, Kind, Record, option};
+use nix::errno::Errno;
+
+use crate::error::{Error, ErrorKind, Stage};
+
+/// The error that a fault stands for.
+pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
+    let record = plan::Plan::new(bytes)
+        .and_then(|plan| plan.records().find(|record| record.index == fault.index));
+    let errno = Errno::from_raw(fault.errno);
+    let stage = stage(fault.step);
+    let what = match record {
+        Some(record) => sentence(fault.call, &record),
+        None => call_alone(fault),
+    };
+    let error = Error::sys(stage, what, errno);
+    match (stage, fault.call, errno) {
+        (Stage::Exec, Call::Execve, Errno::ENOENT | Errno::ENOTDIR) => {
+            let hint = "it must exist inside the container, with its interpreter or loader";
+            error.with_kind(ErrorKind::ProgramNotFound).with_hint(hint)
+        }
+        (Stage::Exec, Call::Execve, Errno::EACCES | Errno::ENOEXEC | Errno::EPERM | Errno::EISDIR) => {
+            error.with_kind(ErrorKind::ProgramNotExecutable)
+        }
+        (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
+            error.with_hint("the working directory must exist inside the container")
+        }
+        (Stage::Filesystem, Call::Fsopen, Errno::ENODEV) => {
+            error.with_hint("this kernel has no overlay file system (CONFIG_OVERLAY_FS)")
+        }
+        (Stage::Launch | Stage::Filesystem, _, Errno::EPERM) => {
+            error.with_hint("namespaces and mounts need CAP_SYS_ADMIN; run as root")
+        }
+        _ => error,
+    }
+}
+
+fn stage(step: Step) -> Stage {
+    match step {
+        Step::Launch | Step::Unknown => Stage::Launch,
+        Step::Cgroup => Stage::Cgroup,
+        Step::Network => Stage::Network,
+        Step::Filesystem => Stage::Filesystem,
+        Step::User => Stage::User,
+        Step::Chdir => Stage::Chdir,
+        Step::Exec => Stage::Exec,
+    }
+}
+
+/// A call that belongs to no record of the plan.
+fn call_alone(fault: Fault) -> String {
+    match (fault.step, fault.call) {
+        (Step::Launch, Call::Died) => {
+            "pid 1 was killed before the program was executed (is the memory limit too small?)".into()
+        }
+        (Step::Launch, Call::Clone) => "clone3(new namespaces, CLONE_INTO_CGROUP) of pid 1".into(),
+        (_, call) => format!("{}()", call.name()),
+    }
+}
+
+/// The call with the arguments of its record.
+fn sentence(call: Call, record: &Record<'_>) -> String {
+    let name = call.name();
+    let mut body = Arguments(record.body);
+    match record.kind {
+        Kind::Stage => format!("{name}(\"tmpfs\", {})", body.text()),
+        Kind::GroupV1 => {
+            body.skip(1);
+            format!("{name}({} + \"/tasks\")", body.text())
+        }
+        Kind::Filesystem => {
+            body.skip(2);
+            let (kind, target, data) = (body.text(), body.text(), body.text());
+            format!("{name}({kind}, {target}, {data})")
+        }
+        Kind::Node => {
+            let (_mode, major, minor) = (body.number(), body.number(), body.number());
+            format!("{name}({}, {major}:{minor})", body.text())
+        }
+        Kind::Symlink => {
+            let (contents, path) = (body.text(), body.text());
+            format!("{name}({contents}, {path})")
+        }
+        Kind::Bind => {
+            let mode = if body.number() & option::READ_ONLY != 0 { "ro" } else { "rw" };
+            let (source, target) = (body.text(), body.text());
+            format!("{name}(bind {source} on {target}, {mode})")
+        }
+        Kind::Overlay => {
+            body.skip(1);
+            let (source, target) = (body.text(), body.text());
+            format!("{name}(overlay of {source} on {target})")
+        }
+        Kind::RootOverlay => {
+            body.skip(1);
+            let (_target, upper, _work) = (body.text(), body.text(), body.text());
+            let (count, lower) = (body.number(), body.text());
+            format!("{name}(overlay of {count} lower layers from {lower}, upper {upper})")
+        }
+        Kind::UpperDir => {
+            body.skip(4);
+            format!("{name}({})", body.text())
+        }
+        Kind::RootBind | Kind::Directory | Kind::File => {
+            body.skip(1);
+            format!("{name}({})", body.text())
+        }
+        Kind::Rlimit => {
+            let (resource, soft) = (body.number(), body.number());
+            format!("{name}(resource {resource}, {soft})")
+        }
+        Kind::GroupV2
+        | Kind::Hostname
+        | Kind::Mask
+        | Kind::ReadOnly
+        | Kind::Cwd
+        | Kind::Program => format!("{name}({})", body.text()),
+        Kind::Group | Kind::Remove | Kind::Argument | Kind::Environment => format!("{name}()"),
+    }
+}
+
+/// The payload of a record, for people.
+struct Arguments<'a>(Body<'a>);
+
+impl Arguments<'_> {
+    fn skip(&mut self, numbers: usize) {
+        for _ in 0..numbers {
+            self.number();
+        }
+    }
+
+    fn number(&mut self) -> u32 {
+        self.0.u32().unwrap_or(0)
+    }
+
+    fn text(&mut self) -> String {
+        let text = self.0.string().map(CStr::to_string_lossy);
+        format!("{:?}", text.unwrap_or_default())
+    }
+}

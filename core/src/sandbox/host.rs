@@ -1,0 +1,132 @@
+//! The host's own root as the lower layer: what of it is hidden, and what
+//! else has to be shown.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::UpperDirectory;
+
+/// Directories of the host that a container does not see: users' data, run
+/// time state, and file systems that come and go. They appear empty.
+const HIDDEN: [&str; 14] = [
+    "/root",
+    "/home",
+    "/run",
+    "/tmp",
+    "/var/tmp",
+    "/var/run",
+    "/var/lib/libctr",
+    "/var/mail",
+    "/var/spool/mail",
+    "/var/spool/cron",
+    "/srv",
+    "/mnt",
+    "/media",
+    "/lost+found",
+];
+
+/// File systems that are the container's own business, never the host's.
+const KERNEL_FILE_SYSTEMS: [&str; 24] = [
+    "proc", "sysfs", "devtmpfs", "devpts", "tmpfs", "mqueue", "cgroup", "cgroup2", "securityfs",
+    "debugfs", "tracefs", "configfs", "pstore", "bpf", "hugetlbfs", "autofs", "binfmt_misc",
+    "fusectl", "efivarfs", "ramfs", "rpc_pipefs", "nfsd", "selinuxfs", "nsfs",
+];
+
+/// What to make in the upper layer, parents first, and which directories to
+/// show through overlays of their own.
+pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<PathBuf>) {
+    let hidden: Vec<PathBuf> = HIDDEN
+        .iter()
+        .map(Path::new)
+        .chain(also.iter().copied())
+        .filter_map(|path| path.strip_prefix("/").ok())
+        .map(Path::to_path_buf)
+        .collect();
+    let mut prepared: Vec<UpperDirectory> = Vec::new();
+    for path in &hidden {
+        hide(root, path, &mut prepared);
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let views = submounts(&mounts)
+        .filter(|path| {
+            let relative = path.strip_prefix("/").unwrap_or(path);
+            !hidden.iter().any(|hidden| relative.starts_with(hidden)) && path.is_dir()
+        })
+        .collect();
+    (prepared, views)
+}
+
+/// Adds an opaque directory for `path`, and plain ones for its parents. Only
+/// directories are hidden: a symbolic link leads to one that is.
+fn hide(root: &Path, path: &Path, prepared: &mut Vec<UpperDirectory>) {
+    let mut ancestors: Vec<&Path> = path.ancestors().filter(|path| *path != Path::new("")).collect();
+    ancestors.reverse();
+    let mut wanted = Vec::new();
+    for part in ancestors {
+        let Ok(metadata) = fs::symlink_metadata(root.join(part)) else { return };
+        if !metadata.is_dir() {
+            return;
+        }
+        if prepared.iter().any(|known| known.path == part) {
+            continue;
+        }
+        wanted.push(UpperDirectory {
+            path: part.to_path_buf(),
+            mode: metadata.mode() & 0o7777,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            opaque: part == path,
+        });
+    }
+    prepared.append(&mut wanted);
+}
+
+/// Mount points of disk file systems below `/`, in mount order
+/// (proc_pid_mountinfo(5)).
+fn submounts(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
+    mountinfo.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let point = before.split(' ').nth(4)?;
+        let kind = after.split(' ').next()?;
+        if point == "/" || KERNEL_FILE_SYSTEMS.contains(&kind) || point.contains('\\') {
+            return None;
+        }
+        let kernel = ["/proc", "/sys", "/dev"].iter().any(|top| Path::new(point).starts_with(top));
+        (!kernel).then(|| PathBuf::from(point))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{look, submounts};
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn submounts_are_disks_below_the_root_only() {
+        let mountinfo = "\
+22 1 254:0 / / rw - ext4 /dev/vda rw
+23 22 0:5 / /proc rw - proc proc rw
+24 22 8:1 / /usr rw - xfs /dev/sda1 rw
+25 22 0:6 / /dev/shm rw - tmpfs tmpfs rw
+26 23 8:2 / /proc/oddity rw - ext4 /dev/sda2 rw
+27 22 8:3 / /with\\040space rw - ext4 /dev/sda3 rw
+";
+        let found: Vec<_> = submounts(mountinfo).collect();
+        assert_eq!(found, [PathBuf::from("/usr")]);
+    }
+
+    #[test]
+    fn hidden_directory_comes_after_its_parents_and_keeps_modes() {
+        let root = tempfile::tempdir().expect("directory");
+        std::fs::create_dir_all(root.path().join("var/tmp")).expect("directory");
+        std::fs::create_dir_all(root.path().join("home")).expect("directory");
+        let (prepared, _) = look(root.path(), &[Path::new("/opt/none"), Path::new("/home")]);
+        let paths: Vec<_> = prepared
+            .iter()
+            .map(|dir| (dir.path.to_str().unwrap_or_default(), dir.opaque))
+            .collect();
+        assert_eq!(paths, [("home", true), ("var", false), ("var/tmp", true)]);
+        assert!(prepared.iter().all(|dir| dir.mode == 0o755));
+    }
+}

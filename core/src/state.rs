@@ -1,0 +1,240 @@
+//! One container's directory on disk, and finding containers by it.
+//!
+//! Stage `state`, host side. `<run>/containers/<id>/`:
+//!
+//! | file | written by | what |
+//! |---|---|---|
+//! | `lock` | – | its `flock` is held as long as the container has a helper |
+//! | `meta.json` | host, before anything is made | [`Meta`] |
+//! | `status.json` | helper, at exec | process ids of helper and pid 1 |
+//! | `exit.json` | host empty, helper once | the exit record |
+//! | `log`, `log.1` | helper | output of a container that nobody reads from |
+//!
+//! What will be made is recorded before it is made, so whatever a crash
+//! leaves, the next opening of the state directory finds and removes
+//! ([`sweep`]). A directory appears under its final name with its lock held.
+
+mod meta;
+mod name;
+mod sweep;
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+pub(crate) use meta::{Meta, Pids};
+pub(crate) use sweep::sweep;
+
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::sys;
+
+/// The directory of one container.
+#[derive(Clone, Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+}
+
+/// A directory that has just been made, with the descriptors that the helper
+/// inherits.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) dir: StateDir,
+    /// Holds the lock.
+    pub(crate) lock: OwnedFd,
+    /// The empty file of the exit record.
+    pub(crate) exit: File,
+    /// The empty file of the process ids.
+    pub(crate) status: File,
+}
+
+fn io(call: &str, path: &Path, error: std::io::Error) -> Error {
+    Error::io(Stage::State, format!("{call}({path:?})"), error)
+}
+
+impl StateDir {
+    /// Makes the directory of a new container and claims its name.
+    pub(crate) fn create(run: &Path, meta: &Meta) -> Result<Created> {
+        let containers = run.join("containers");
+        let new = containers.join(format!(".new-{}", meta.id));
+        let dir = StateDir { path: containers.join(&meta.id) };
+        let made = Self::fill(&new, meta);
+        let (lock, exit, status) = match made {
+            Ok(files) => files,
+            Err(error) => {
+                let _ = fs::remove_dir_all(&new);
+                return Err(error);
+            }
+        };
+        let claimed = meta.name.as_ref().map_or(Ok(()), |name| name::claim(run, name, &meta.id));
+        let renamed = claimed
+            .and_then(|()| fs::rename(&new, &dir.path).map_err(|error| io("rename", &dir.path, error)));
+        if let Err(error) = renamed {
+            let _ = fs::remove_dir_all(&new);
+            return Err(error);
+        }
+        Ok(Created { dir, lock, exit, status })
+    }
+
+    fn fill(new: &Path, meta: &Meta) -> Result<(OwnedFd, File, File)> {
+        DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
+        let lock = create(&new.join("lock"))?;
+        let lock = sys::high(lock.into())
+            .map_err(|errno| Error::sys(Stage::State, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
+        sys::try_lock(lock.as_fd())
+            .map_err(|errno| Error::sys(Stage::State, format!("flock({new:?})"), errno))?;
+        let mut file = create(&new.join("meta.json"))?;
+        file.write_all(&meta.to_json()?).map_err(|error| io("write", &new.join("meta.json"), error))?;
+        Ok((lock, create(&new.join("exit.json"))?, create(&new.join("status.json"))?))
+    }
+
+    /// The directory of a container that is there already.
+    pub(crate) fn of_id(run: &Path, id: &str) -> StateDir {
+        StateDir { path: run.join("containers").join(id) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was recorded when it was made.
+    pub(crate) fn meta(&self) -> Result<Meta> {
+        let path = self.path.join("meta.json");
+        let json = fs::read(&path).map_err(|error| match error.kind() {
+            IoErrorKind::NotFound => no_such(&self.path),
+            _ => io("read", &path, error),
+        })?;
+        Meta::from_json(&json)
+    }
+
+    /// Process ids of a container that was started.
+    pub(crate) fn pids(&self) -> Result<Option<Pids>> {
+        let path = self.path.join("status.json");
+        let json = fs::read(&path).map_err(|error| io("read", &path, error))?;
+        Ok(serde_json::from_slice(&json).ok())
+    }
+
+    /// The file of the exit record.
+    pub(crate) fn exit_file(&self) -> Result<File> {
+        let path = self.path.join("exit.json");
+        File::open(&path).map_err(|error| match error.kind() {
+            IoErrorKind::NotFound => no_such(&self.path),
+            _ => io("open", &path, error),
+        })
+    }
+
+    /// Takes the lock of a container that has no helper. `None`: it has one,
+    /// or is being made just now.
+    pub(crate) fn lock(&self) -> Result<Option<OwnedFd>> {
+        let path = self.path.join("lock");
+        let file = OpenOptions::new().read(true).open(&path).map_err(|error| match error.kind() {
+            IoErrorKind::NotFound => no_such(&self.path),
+            _ => io("open", &path, error),
+        })?;
+        let locked = sys::try_lock(file.as_fd())
+            .map_err(|errno| Error::sys(Stage::State, format!("flock({path:?})"), errno))?;
+        Ok(locked.then(|| file.into()))
+    }
+
+    /// Removes the directory and the name of a container without processes.
+    pub(crate) fn remove(&self, run: &Path, meta: &Meta) -> Result<()> {
+        if let Some(upper) = &meta.upper {
+            remove_tree(upper)?;
+        }
+        if let Some(name) = &meta.name {
+            name::release(run, name, &meta.id)?;
+        }
+        remove_tree(&self.path)
+    }
+}
+
+fn create(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| io("open", path, error))
+}
+
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != IoErrorKind::NotFound => Err(io("rmtree", path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn no_such(what: &Path) -> Error {
+    let name = what.file_name().unwrap_or(what.as_os_str());
+    Error::new(Stage::State, ErrorKind::NotFound, format!("container {name:?} does not exist"))
+}
+
+/// Makes the directories of a run directory.
+pub(crate) fn prepare(run: &Path) -> Result<()> {
+    for path in [run.join("containers"), run.join("names")] {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| io("mkdir", &path, error))?;
+    }
+    Ok(())
+}
+
+/// Ids of all containers of a run directory.
+pub(crate) fn ids(run: &Path) -> Result<Vec<String>> {
+    let path = run.join("containers");
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(|error| io("opendir", &path, error))?,
+    };
+    let mut ids = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| io("readdir", &path, error))?;
+        if let Ok(id) = entry.file_name().into_string()
+            && is_id(&id)
+        {
+            ids.push(id);
+        }
+    }
+    ids.sort();
+    Ok(ids)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Finds a container by name, id, or the beginning of an id that only it has.
+pub(crate) fn find(run: &Path, text: &str) -> Result<StateDir> {
+    if is_id(text) && StateDir::of_id(run, text).path.is_dir() {
+        return Ok(StateDir::of_id(run, text));
+    }
+    if let Some(id) = name::lookup(run, text) {
+        return Ok(StateDir::of_id(run, &id));
+    }
+    let hex = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut matches = Vec::new();
+    if hex {
+        matches = ids(run)?;
+        matches.retain(|id| id.starts_with(text));
+    }
+    match matches.as_slice() {
+        [id] => Ok(StateDir::of_id(run, id)),
+        [] => Err(no_such(Path::new(text))),
+        several => Err(Error::invalid(
+            Stage::State,
+            format!("container {text:?}: {} ids begin with it", several.len()),
+        )),
+    }
+}
+
+/// A new id: 128 random bits in hexadecimal digits.
+pub(crate) fn new_id() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    sys::getrandom(&mut bytes)
+        .map_err(|errno| Error::sys(Stage::State, "getrandom(16 bytes)", errno))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
