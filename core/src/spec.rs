@@ -14,8 +14,6 @@
 //! may be given as `{"base64": "…"}`.
 
 mod document;
-mod idmap;
-mod io;
 mod limits;
 mod mount;
 mod network;
@@ -23,6 +21,7 @@ mod security;
 mod signal;
 mod size;
 mod text;
+mod tree;
 mod validate;
 
 #[cfg(test)]
@@ -34,14 +33,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use idmap::IdMap;
-pub use io::{Device, Io, IoDevice};
-pub use limits::{Keep, Limits};
+pub use limits::{Device, Io, IoDevice, Keep, Limits};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Port, Protocol};
 #[expect(unused_imports, reason = "the launch turns names into capability sets")]
 pub(crate) use security::capability;
-pub use security::{Capabilities, Seccomp, Security, UserNamespace};
+pub use security::{Capabilities, IdMap, Seccomp, Security, UserNamespace};
 pub use signal::signal_number;
 pub use size::parse_size;
 pub use text::Text;

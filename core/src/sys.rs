@@ -10,6 +10,7 @@
 //! Every descriptor made here is close-on-exec and numbered 3 or higher, also
 //! in a host that runs with its standard streams closed.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -181,5 +182,48 @@ pub(crate) fn getrandom(buffer: &mut [u8]) -> SysResult<()> {
             // Up to 256 bytes come whole (getrandom(2)).
             other => return other.map(drop),
         }
+/// `fgetxattr(2)`: the length of the value that was put into `value`; ERANGE
+/// if it does not fit.
+pub(crate) fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &mut [u8]) -> SysResult<usize> {
+    // SAFETY: name and buffer are live, and the length is the buffer's own.
+    let r = unsafe {
+        libc::fgetxattr(
+            fd.as_raw_fd(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    usize::try_from(Errno::result(r)?).map_err(|_| Errno::EIO)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{AsFd, AsRawFd, CStr, Errno, SysResult, fgetxattr};
+
+    /// `fsetxattr(2)`, for tests that need a layer with attributes.
+    pub(crate) fn fsetxattr(fd: impl AsFd, name: &CStr, value: &[u8]) -> SysResult<()> {
+        let fd = fd.as_fd().as_raw_fd();
+        // SAFETY: name and value are live, and the length is the value's own.
+        let r =
+            unsafe { libc::fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+        Errno::result(r).map(drop)
+    }
+
+    #[test]
+    fn fgetxattr_reads_what_was_set() {
+        let file = tempfile::tempfile().unwrap();
+        let mut value = [0; 4];
+        assert_eq!(
+            fgetxattr(file.as_fd(), c"user.libctr", &mut value),
+            Err(Errno::ENODATA)
+        );
+        fsetxattr(&file, c"user.libctr", b"abc").unwrap();
+        assert_eq!(fgetxattr(file.as_fd(), c"user.libctr", &mut value), Ok(3));
+        assert_eq!(&value[..3], b"abc");
+        assert_eq!(
+            fgetxattr(file.as_fd(), c"user.libctr", &mut value[..2]),
+            Err(Errno::ERANGE)
+        );
     }
 }

@@ -1,27 +1,21 @@
 //! The document as JSON: read in bounded memory, write without defaults.
 //!
-//! Stage `spec`, host side. Bytes → checked tree → types. The tree is built
-//! first because serde's own maps keep the last of two equal keys and its
-//! lists grow without bound; here size, depth, number of values and duplicate
-//! keys are settled before a type sees them. Everything that leaves is
-//! `InvalidInput` and starts with the path of the value. Source: RFC 8259.
+//! Stage `spec`, host side. Bytes → bounded tree → types, and back. Everything
+//! that leaves is `InvalidInput` and starts with the path of the value.
+//! Source: RFC 8259.
 
 use std::cell::Cell;
-use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserializer, Serialize};
-use serde_json::{Map, Number, Value};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed};
+use serde_json::Value;
 use serde_path_to_error::{Path, Segment, Track};
 
+use super::tree::Tree;
 use crate::{Error, ErrorKind, Result, Stage};
 
 /// The longest document that is read.
 const MAX_BYTES: usize = 8 << 20;
-/// Values (scalars, lists and objects together) in one document.
-const MAX_VALUES: usize = 256 << 10;
-/// Lists and objects inside each other; a seccomp profile needs six.
-const MAX_DEPTH: usize = 32;
 
 /// Reads a document into a tree without `x-` keys at its top.
 pub(super) fn read(json: &[u8]) -> Result<Value> {
@@ -37,11 +31,7 @@ pub(super) fn read(json: &[u8]) -> Result<Value> {
     let mut track = Track::new();
     let mut parser = serde_json::Deserializer::from_slice(json);
     let values = Cell::new(0);
-    let tree = Tree {
-        depth: 0,
-        values: &values,
-    };
-    let value = tree
+    let value = Tree::whole(&values)
         .deserialize(serde_path_to_error::Deserializer::new(
             &mut parser,
             &mut track,
@@ -150,105 +140,10 @@ fn at(path: &Path, error: &serde_json::Error) -> Error {
     Error::invalid(Stage::Spec, message)
 }
 
-/// Builds one value of the tree.
-#[derive(Clone, Copy)]
-struct Tree<'a> {
-    depth: usize,
-    values: &'a Cell<usize>,
-}
-
-impl Tree<'_> {
-    fn below<E: serde::de::Error>(self) -> std::result::Result<Self, E> {
-        if self.depth == MAX_DEPTH {
-            return Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels")));
-        }
-        Ok(Tree {
-            depth: self.depth + 1,
-            ..self
-        })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> std::result::Result<Value, D::Error> {
-        self.values.set(self.values.get() + 1);
-        if self.values.get() > MAX_VALUES {
-            return Err(D::Error::custom(format!(
-                "the document has more than {MAX_VALUES} values"
-            )));
-        }
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tree<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> std::result::Result<Value, E> {
-        let number =
-            Number::from_f64(value).ok_or_else(|| E::custom("expected a finite number"))?;
-        Ok(Value::Number(number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Value, A::Error> {
-        let below = self.below()?;
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(below)? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
-        let below = self.below()?;
-        let mut members = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(below)?;
-            if members.contains_key(&key) {
-                let key = found(&Value::String(key));
-                return Err(A::Error::custom(format!("the key {key} appears twice")));
-            }
-            members.insert(key, value);
-        }
-        if self.depth == 0 {
-            members.retain(|key, _| !key.starts_with("x-"));
-        }
-        Ok(Value::Object(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{MAX_BYTES, MAX_DEPTH, MAX_VALUES, found, read};
+    use super::{MAX_BYTES, found, read};
+    use crate::spec::tree::{MAX_DEPTH, MAX_VALUES};
     use crate::{ErrorKind, Stage};
     use serde_json::{Value, json};
 

@@ -4,13 +4,15 @@
 //! seccomp profile is the one of the OCI runtime specification,
 //! config-linux.md.
 
+mod idmap;
+
 use oci_spec::runtime::{Capability, LinuxSeccomp};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
+pub use self::idmap::IdMap;
 use super::document::found;
-use super::idmap::IdMap;
 use super::validate::{at_most, refuse};
 use crate::Result;
 

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::limits::{at_least, weight};
-use super::size::optional_bytes;
-use super::text::Text;
-use super::validate::{absolute, at_most, refuse};
+use super::{at_least, weight};
 use crate::Result;
+use crate::spec::size::optional_bytes;
+use crate::spec::text::Text;
+use crate::spec::validate::{absolute, at_most, refuse};
 
 /// Input and output of block devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::validate::refuse;
 use crate::Result;
+use crate::spec::validate::refuse;
 
 /// The kernel's bound for the lines of a map.
 const MAX_RANGES: usize = 340;
