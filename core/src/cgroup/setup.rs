@@ -1,0 +1,263 @@
+//! Choosing the groups of a container and making them.
+//!
+//! Host side, before any process of the container exists: what cannot be
+//! enforced fails here. Few groups make a fast start (some 40 µs each), so
+//! there are: memory and pids for their figures and the default limit of
+//! processes; cpu, cpuset and blkio when limited; on v2 one group for all that
+//! also kills, stops and counts processor time; without v2, cpuacct and
+//! freezer for that.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::limits::setting::Setting;
+use super::place::{self, Closed, Place};
+use super::{Controller, Groups, Hierarchies, Limits, file, v1, v2};
+use crate::error::{Error, ErrorKind, Result, Stage};
+
+/// The groups of one container and what to write into them.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    pub(crate) groups: Groups,
+    /// Controllers to enable on v2, and the group that hands them down.
+    enable: Option<(PathBuf, Vec<Controller>)>,
+    settings: Vec<(PathBuf, Setting)>,
+}
+
+impl Setup {
+    /// Decides where the container `id` goes. Makes nothing.
+    ///
+    /// Without any limit that was asked for, a machine without usable cgroups
+    /// gives a setup without groups.
+    ///
+    /// # Errors
+    /// `Unsupported` or `Denied` when a limit that was asked for cannot be
+    /// enforced here; the hint is the command that changes it.
+    /// `InvalidInput` for a limit that no machine could enforce.
+    pub(crate) fn choose(hierarchies: &Hierarchies, id: &str, limits: &Limits) -> Result<Setup> {
+        let name = name(id)?;
+        let asked = limits.asked();
+        let mut controllers = BTreeSet::from([Controller::Memory, Controller::Pids]);
+        controllers.extend(asked.keys());
+
+        let wanted = controllers
+            .iter()
+            .copied()
+            .filter(|controller| !hierarchies.v1.contains_key(controller))
+            .collect();
+        let unified = hierarchies
+            .v2
+            .as_ref()
+            .map(|mount| place::v2(hierarchies, mount, &wanted));
+        let mut setup = Setup::default();
+        if let Some(Ok(place)) = &unified {
+            setup.groups.v2 = Some(place.dir.join(&name));
+        }
+        for &controller in &controllers {
+            match source(hierarchies, &unified, controller) {
+                Ok(Source::V2(place)) => setup.use_v2(place, controller, &name, limits)?,
+                Ok(Source::V1(dir)) => setup.use_v1(&dir, controller, &name, limits)?,
+                Err(refusal) => {
+                    if let Some(key) = asked.get(&controller) {
+                        return Err(refusal.refuse(key, controller));
+                    }
+                }
+            }
+        }
+        if setup.groups.v2.is_none() {
+            for controller in [Controller::Cpuacct, Controller::Freezer] {
+                let mount = hierarchies.v1.get(&controller);
+                if let Some(Ok(dir)) = mount.map(|mount| place::v1(hierarchies, mount, controller))
+                {
+                    setup.use_v1(&dir, controller, &name, limits)?;
+                }
+            }
+        }
+        Ok(setup)
+    }
+
+    fn use_v2(
+        &mut self,
+        place: &Place,
+        controller: Controller,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<()> {
+        if !place.is_enabled(controller) {
+            let (_, list) = self
+                .enable
+                .get_or_insert_with(|| (place.dir.clone(), Vec::new()));
+            list.push(controller);
+        }
+        let group = place.dir.join(name);
+        let mut settings = v2::settings(controller, limits, &place.dir)?;
+        if controller == Controller::Memory && limits.memory.is_some() && limits.swap.is_none() {
+            settings.push(v2::no_swap());
+        }
+        self.settings
+            .extend(settings.into_iter().map(|setting| (group.clone(), setting)));
+        Ok(())
+    }
+
+    fn use_v1(
+        &mut self,
+        dir: &Path,
+        controller: Controller,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<()> {
+        let group = dir.join(name);
+        let settings = v1::first_settings(controller, limits, dir)?;
+        self.settings
+            .extend(settings.into_iter().map(|setting| (group.clone(), setting)));
+        self.groups.v1.insert(controller, group);
+        Ok(())
+    }
+
+    /// Makes the groups and writes their limits.
+    ///
+    /// # Errors
+    /// What the kernel refuses; everything made until then is removed again.
+    /// `AlreadyExists` when there is a group of this id, which is left alone.
+    pub(crate) fn create(&self) -> Result<()> {
+        let mut made = Vec::new();
+        let result = self.make(&mut made);
+        if result.is_err() {
+            for dir in made.iter().rev() {
+                // New groups hold no process; what cannot be removed is gone.
+                if let Err(error) = std::fs::remove_dir(dir) {
+                    log::warn!("cgroup: rmdir({dir:?}) after a failed start: {error}");
+                }
+            }
+        }
+        result
+    }
+
+    fn make<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<()> {
+        // Before the group exists, so that it is born with the control files.
+        if let Some((dir, controllers)) = &self.enable {
+            enable(dir, controllers)?;
+        }
+        for dir in self.groups.dirs() {
+            file::make_dir(dir)?;
+            made.push(dir);
+        }
+        self.settings
+            .iter()
+            .try_for_each(|(dir, setting)| setting.apply(dir))
+    }
+}
+
+/// Who serves a controller.
+enum Source<'a> {
+    V2(&'a Place),
+    V1(PathBuf),
+}
+
+/// Why nobody does.
+enum Refusal<'a> {
+    NotSupplied(&'a Place),
+    Closed(&'a Closed),
+    ClosedV1(Closed),
+    Unmounted { has_v2: bool },
+}
+
+impl Refusal<'_> {
+    fn refuse(&self, key: &str, controller: Controller) -> Error {
+        match self {
+            Refusal::NotSupplied(place) => place.refuse(key, controller),
+            Refusal::Closed(closed) => closed.refuse(key),
+            Refusal::ClosedV1(closed) => closed.refuse(key),
+            Refusal::Unmounted { has_v2 } => place::refuse_unmounted(key, controller, *has_v2),
+        }
+    }
+}
+
+/// A controller belongs to one hierarchy at a time, so a v1 mount of it means
+/// that v2 cannot have it.
+fn source<'a>(
+    hierarchies: &Hierarchies,
+    unified: &'a Option<std::result::Result<Place, Closed>>,
+    controller: Controller,
+) -> std::result::Result<Source<'a>, Refusal<'a>> {
+    if let Some(mount) = hierarchies.v1.get(&controller) {
+        return place::v1(hierarchies, mount, controller)
+            .map(Source::V1)
+            .map_err(Refusal::ClosedV1);
+    }
+    match unified {
+        Some(Ok(place)) if place.supplies(controller) => Ok(Source::V2(place)),
+        // On a hybrid machine the v2 side is a bystander without controllers.
+        Some(_) if !hierarchies.v1.is_empty() => Err(Refusal::Unmounted { has_v2: true }),
+        Some(Ok(place)) => Err(Refusal::NotSupplied(place)),
+        Some(Err(closed)) => Err(Refusal::Closed(closed)),
+        None => Err(Refusal::Unmounted { has_v2: false }),
+    }
+}
+
+/// The directory name. Ids are ours, but a path made of one must stay in place.
+fn name(id: &str) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if id.is_empty() || id.len() > 128 || !id.bytes().all(plain) {
+        return Err(Error::new(
+            Stage::Cgroup,
+            ErrorKind::InvalidInput,
+            format!("{id:?} cannot name a cgroup"),
+        ));
+    }
+    Ok(format!("libctr-{id}"))
+}
+
+/// Hands controllers down to the groups in `dir`. They stay enabled: others
+/// may have come to rely on them.
+fn enable(dir: &Path, controllers: &[Controller]) -> Result<()> {
+    let words: Vec<String> = controllers
+        .iter()
+        .map(|c| format!("+{}", c.v2_name()))
+        .collect();
+    file::write(dir, "cgroup.subtree_control", &words.join(" "))
+}
+
+/// See [`Groups::update`].
+pub(super) fn update(groups: &Groups, limits: &Limits) -> Result<()> {
+    for (controller, key) in limits.asked() {
+        let (dir, settings) = if let Some(dir) = groups.v1.get(&controller) {
+            (dir, v1::changes(controller, limits, dir)?)
+        } else if let Some(dir) = groups.v2.as_ref().filter(|dir| is_given(dir, controller)) {
+            (
+                dir,
+                v2::settings(controller, limits, dir.parent().unwrap_or(dir))?,
+            )
+        } else {
+            return Err(Error::new(
+                Stage::Cgroup,
+                ErrorKind::Unsupported,
+                format!(
+                    "{key} cannot be changed: the container has no {} group",
+                    controller.v1_name()
+                ),
+            )
+            .with_hint(format!("give {key} when the container is started")));
+        };
+        settings.iter().try_for_each(|setting| setting.apply(dir))?;
+    }
+    Ok(())
+}
+
+/// Whether the v2 group has the controller, now or after asking its parent.
+fn is_given(dir: &Path, controller: Controller) -> bool {
+    let listed = || {
+        file::read(dir, "cgroup.controllers").is_ok_and(|text| {
+            text.split_whitespace()
+                .any(|name| name == controller.v2_name())
+        })
+    };
+    listed()
+        || dir
+            .parent()
+            .is_some_and(|parent| enable(parent, &[controller]).is_ok())
+            && listed()
+}
+
+#[cfg(test)]
+mod tests;
