@@ -287,12 +287,8 @@ mod tests {
 
     #[test]
     fn display_names_stage_call_errno_and_hint() {
-        let error = Error::sys(
-            Stage::Filesystem,
-            "mount(\"proc\", \"/proc\")",
-            Errno::EPERM,
-        )
-        .with_hint("needs CAP_SYS_ADMIN");
+        let error = Error::sys(Stage::Filesystem, "mount(\"proc\", \"/proc\")", Errno::EPERM)
+            .with_hint("needs CAP_SYS_ADMIN");
         assert_eq!(
             error.to_string(),
             "filesystem: mount(\"proc\", \"/proc\"): EPERM (Operation not permitted); needs CAP_SYS_ADMIN"

@@ -14,10 +14,7 @@ pub(crate) mod process;
 
 pub mod cgroup;
 
-#[allow(
-    unsafe_code,
-    reason = "the place for system calls that crate nix does not wrap"
-)]
+#[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]
 #[allow(dead_code, reason = "first callers arrive with the launch")]
 mod sys;
 
