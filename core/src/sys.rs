@@ -55,7 +55,13 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> SysResult
     let none: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the siginfo pointer may be null (pidfd_send_signal(2)).
     let r = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            none,
+            0,
+        )
     };
     Errno::result(r).map(drop)
 }
@@ -226,4 +232,49 @@ pub(crate) mod tests {
             Err(Errno::ERANGE)
         );
     }
+/// `fsetxattr(2)`.
+pub(crate) fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> SysResult<()> {
+    let data: *const libc::c_void = value.as_ptr().cast();
+    // SAFETY: name and value live as long as the call and the length is the
+    // value's.
+    let r = unsafe { libc::fsetxattr(fd.as_raw_fd(), name.as_ptr(), data, value.len(), 0) };
+    Errno::result(r).map(drop)
+}
+
+/// `lsetxattr(2)`: the last component of `path` is not followed.
+pub(crate) fn lsetxattr(path: &CStr, name: &CStr, value: &[u8]) -> SysResult<()> {
+    let data: *const libc::c_void = value.as_ptr().cast();
+    // SAFETY: path, name and value live as long as the call and the length is
+    // the value's.
+    let r = unsafe { libc::lsetxattr(path.as_ptr(), name.as_ptr(), data, value.len(), 0) };
+    Errno::result(r).map(drop)
+}
+
+/// `llistxattr(2)`: the names, each with its NUL, or their length when
+/// `names` is empty. The last component of `path` is not followed.
+pub(crate) fn llistxattr(path: &CStr, names: &mut [u8]) -> SysResult<usize> {
+    let data: *mut libc::c_char = names.as_mut_ptr().cast();
+    // SAFETY: path and buffer live as long as the call and the length is the
+    // buffer's.
+    let r = unsafe { libc::llistxattr(path.as_ptr(), data, names.len()) };
+    usize::try_from(Errno::result(r)?).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// `lgetxattr(2)`: the value, or its length when `value` is empty. The last
+/// component of `path` is not followed.
+pub(crate) fn lgetxattr(path: &CStr, name: &CStr, value: &mut [u8]) -> SysResult<usize> {
+    let data: *mut libc::c_void = value.as_mut_ptr().cast();
+    // SAFETY: path, name and buffer live as long as the call and the length is
+    // the buffer's.
+    let r = unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), data, value.len()) };
+    usize::try_from(Errno::result(r)?).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// `fgetxattr(2)`: the value's length; `ERANGE` when it is longer than `value`.
+pub(crate) fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &mut [u8]) -> SysResult<usize> {
+    let data: *mut libc::c_void = value.as_mut_ptr().cast();
+    // SAFETY: name and buffer live as long as the call and the length is the
+    // buffer's.
+    let r = unsafe { libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), data, value.len()) };
+    usize::try_from(Errno::result(r)?).map_err(|_| Errno::EOVERFLOW)
 }

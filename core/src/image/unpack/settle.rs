@@ -1,0 +1,209 @@
+//! Gives a layer what it takes from the layers below it.
+//!
+//! Stage `image`, host process, bottom layer first, after all layers of the
+//! image are unpacked. Two things depend on lower layers: directories that the
+//! tar leaves out (made with plain attributes they would hide the mode, owner
+//! and attributes of the lower ones), and hard links to files of lower layers
+//! (the file is copied up, as a write in a container would do). A layer that
+//! needed either belongs to this stack and is stored under its ChainID.
+//!
+//! Errors: `image`; a hard link whose target is nowhere is invalid input.
+//! Sources: `dependencies.md` §3.3, kernel `overlayfs.rst` (merged look-up),
+//! image-spec `layer.md` (hard links).
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, futimens, mkdirat, mknodat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{linkat, symlinkat};
+
+use super::path::{prefixes, split};
+use super::{Unpacked, is_whiteout, show, stat};
+use crate::error::Result;
+use crate::image::attributes::{Attributes, Ownership};
+use crate::image::bad;
+use crate::image::dir::{Dir, beneath, failed, kind, open_at};
+use crate::sys::{self, SysResult};
+
+/// What a look-up through the lower layers found.
+struct Found {
+    /// The directory that holds it, in its own layer.
+    dir: OwnedFd,
+    stat: FileStat,
+}
+
+/// Completes `layer` from `lower`, nearest first, and tells whether anything
+/// was taken from there.
+pub(crate) fn settle(
+    layer: &Dir,
+    unpacked: &Unpacked,
+    lower: &[&Dir],
+    ownership: Ownership,
+) -> Result<bool> {
+    if lower.is_empty() && unpacked.links.is_empty() {
+        return Ok(false);
+    }
+    for path in &unpacked.implicit {
+        inherit(layer, path, lower, ownership)
+            .map_err(|errno| failed("copy attributes", &layer.name(path), errno))?;
+    }
+    for (path, target) in &unpacked.links {
+        copy_up(layer, path, target, lower, ownership)?;
+    }
+    Ok(!unpacked.implicit.is_empty() || !unpacked.links.is_empty())
+}
+
+/// Copies a lower directory's attributes to the directory `path` of `layer`.
+fn inherit(layer: &Dir, path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<()> {
+    let Some(found) = look_up(path, lower, ownership)? else {
+        return Ok(());
+    };
+    if kind(&found.stat) != SFlag::S_IFDIR {
+        return Ok(());
+    }
+    let attributes = Attributes::of(found.dir.as_fd(), split(path).1, &found.stat)?;
+    let fd = beneath(layer.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+    attributes.apply(fd.as_fd()).map(drop)
+}
+
+/// What an overlay of `lower` shows at `path`: the first layer that has it,
+/// unless one above hides it by a whiteout, an opaque directory or a file.
+fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<Option<Found>> {
+    'layers: for layer in lower {
+        let mut opaque = false;
+        for prefix in prefixes(path) {
+            let (above, name) = split(prefix);
+            let dir = beneath(layer.as_fd(), above, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+            let Some(found) = stat(dir.as_fd(), name)? else {
+                if opaque {
+                    return Ok(None);
+                }
+                continue 'layers;
+            };
+            if is_whiteout(&found) {
+                return Ok(None);
+            }
+            if prefix.len() == path.len() {
+                return Ok(Some(Found { dir, stat: found }));
+            }
+            if kind(&found) != SFlag::S_IFDIR {
+                return Ok(None);
+            }
+            opaque |= is_opaque(layer, prefix, ownership)?;
+        }
+    }
+    Ok(None)
+}
+
+fn is_opaque(layer: &Dir, path: &[u8], ownership: Ownership) -> SysResult<bool> {
+    let fd = beneath(layer.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+    let mut value = [0; 8];
+    match sys::fgetxattr(fd.as_fd(), ownership.marker.opaque(), &mut value) {
+        Ok(n) => Ok(value[..n] == *b"y"),
+        Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Brings `target` up from a lower layer, unless an earlier link did, and
+/// links `path` to it.
+fn copy_up(
+    layer: &Dir,
+    path: &[u8],
+    target: &[u8],
+    lower: &[&Dir],
+    ownership: Ownership,
+) -> Result<()> {
+    let fail = |call: &str, path: &[u8], errno| failed(call, &layer.name(path), errno);
+    let (parent, name) = split(path);
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let missing = || {
+        bad(format!(
+            "the layer has {} as a hard link to {}, which does not exist",
+            show(path),
+            show(target)
+        ))
+    };
+    for prefix in prefixes(split(target).0) {
+        let (above, name) = split(prefix);
+        let dir = beneath(layer.as_fd(), above, flags).map_err(|e| fail("openat2", above, e))?;
+        match keep_times(&dir, || mkdirat(&dir, name, Mode::S_IRWXU)) {
+            Ok(()) => {
+                let made = inherit(layer, prefix, lower, ownership);
+                made.map_err(|e| fail("copy attributes", prefix, e))?;
+            }
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(fail("mkdirat", prefix, errno)),
+        }
+    }
+    let (above, last) = split(target);
+    let from = match beneath(layer.as_fd(), above, flags) {
+        Ok(fd) => fd,
+        Err(Errno::ELOOP | Errno::ENOTDIR) => return Err(missing()),
+        Err(errno) => return Err(fail("openat2", above, errno)),
+    };
+    let here = stat(from.as_fd(), last).map_err(|errno| fail("fstatat", target, errno))?;
+    if here.is_none() {
+        let found = look_up(target, lower, ownership).map_err(|e| fail("look up", target, e))?;
+        let found = found.ok_or_else(missing)?;
+        keep_times(&from, || duplicate(&found, &from, last))
+            .map_err(|errno| fail("copy up", target, errno))?;
+    } else if here.is_some_and(|here| is_whiteout(&here)) {
+        return Err(missing());
+    }
+    let to =
+        beneath(layer.as_fd(), parent, flags).map_err(|errno| fail("openat2", parent, errno))?;
+    keep_times(&to, || linkat(&from, last, &to, name, AtFlags::empty()))
+        .map_err(|errno| fail("linkat", path, errno))
+}
+
+/// Runs `change` in a directory and puts its times back.
+fn keep_times(dir: &OwnedFd, change: impl FnOnce() -> SysResult<()>) -> SysResult<()> {
+    let readable = open_at(
+        dir.as_fd(),
+        ".",
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY,
+        Mode::empty(),
+    )?;
+    let before = fstat(&readable)?;
+    change()?;
+    let time = TimeSpec::new(before.st_mtime, before.st_mtime_nsec);
+    futimens(&readable, &time, &time)
+}
+
+/// Copies one file, link or device with all its attributes.
+fn duplicate(found: &Found, to: &OwnedFd, name: &[u8]) -> SysResult<()> {
+    let attributes = Attributes::of(found.dir.as_fd(), name, &found.stat)?;
+    let source = found.dir.as_fd();
+    match kind(&found.stat) {
+        SFlag::S_IFREG => {
+            let from = open_at(source, name, OFlag::O_RDONLY, Mode::empty())?;
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY;
+            let made = open_at(to.as_fd(), name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+            let (mut from, mut made) = (File::from(from), File::from(made));
+            std::io::copy(&mut from, &mut made)
+                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+            attributes.apply(made.as_fd()).map(drop)
+        }
+        SFlag::S_IFLNK => {
+            let target = readlinkat(source, name)?;
+            symlinkat(target.as_bytes(), to, name)?;
+            attributes.apply_at(to.as_fd(), name, true).map(drop)
+        }
+        SFlag::S_IFDIR => Err(Errno::EISDIR),
+        special => {
+            mknodat(
+                to,
+                name,
+                special,
+                Mode::S_IRUSR | Mode::S_IWUSR,
+                found.stat.st_rdev,
+            )?;
+            attributes.apply_at(to.as_fd(), name, false).map(drop)
+        }
+    }
+}
