@@ -1,0 +1,285 @@
+//! The part of the plan that puts the container's root together.
+//!
+//! Order matters and is the order of the records: stage → upper layer →
+//! overlay → kernel file systems and devices → the container's own files →
+//! the caller's mounts → masks.
+
+use std::fs;
+use std::io::ErrorKind as IoErrorKind;
+use std::path::{Path, PathBuf};
+
+use libctr_helper::plan::{Kind, option, strict};
+use nix::libc::{MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
+
+use super::plan::Plan;
+use crate::error::{Error, Result, Stage};
+use crate::image::RootDirectory;
+use crate::sandbox::{Sandbox, Upper, UpperDirectory};
+use crate::spec::{Mount, MountKind, Network, RunSpec};
+
+/// Paths of the kernel's file systems that a container does not see, as
+/// container engines have them.
+const MASKED: [&str; 12] = [
+    "proc/acpi",
+    "proc/asound",
+    "proc/interrupts",
+    "proc/kallsyms",
+    "proc/kcore",
+    "proc/keys",
+    "proc/latency_stats",
+    "proc/sched_debug",
+    "proc/scsi",
+    "proc/timer_list",
+    "proc/timer_stats",
+    "sys/firmware",
+];
+
+/// Masked as well, but deeper.
+const MASKED_DEVICES: [&str; 2] = ["sys/devices/virtual/powercap", "proc/config.gz"];
+
+/// Paths that a container sees and cannot write.
+const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
+
+/// What the root is put together from.
+pub(super) struct Root<'a> {
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) upper: &'a Upper,
+    /// Mode and owner of `/`.
+    pub(super) top: RootDirectory,
+    /// A directory of the host onto which the stage can be mounted.
+    pub(super) stage: &'a Path,
+    pub(super) hostname: &'a str,
+    /// Whether the v2 hierarchy has all controllers.
+    pub(super) unified: bool,
+    /// Whether the container is thrown away at its end.
+    pub(super) volatile: bool,
+}
+
+/// Writes all records of the file system.
+pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<()> {
+    overlay(plan, root);
+    kernel(plan, root);
+    devices(plan);
+    files(plan, spec, root)?;
+    for (index, view) in root.sandbox.views.iter().enumerate() {
+        copy_on_write(plan, root, &format!("v{index}"), view, view, false);
+    }
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        add_mount(plan, root, index, mount)?;
+    }
+    for path in MASKED.iter().chain(&MASKED_DEVICES) {
+        plan.record(Kind::Mask, |body| {
+            body.string(path);
+        });
+    }
+    for path in READ_ONLY {
+        plan.record(Kind::ReadOnly, |body| {
+            body.string(path);
+        });
+    }
+    Ok(())
+}
+
+/// A directory on the stage or on disk, where an upper layer lies.
+fn directory(plan: &mut Plan, path: &Path, made: &UpperDirectory) {
+    plan.record(Kind::UpperDir, |body| {
+        let flags = if made.opaque { option::OPAQUE } else { 0 };
+        body.u32(flags).u32(made.mode).u32(made.uid).u32(made.gid).path(path);
+    });
+}
+
+fn plain(mode: u32) -> UpperDirectory {
+    UpperDirectory { path: PathBuf::new(), mode, uid: 0, gid: 0, opaque: false }
+}
+
+fn overlay(plan: &mut Plan, root: &Root<'_>) {
+    plan.record(Kind::Stage, |body| {
+        body.path(root.stage).string("mode=0700");
+    });
+    let target = root.stage.join("m");
+    directory(plan, &target, &plain(0o755));
+    let (upper, work) = match root.upper {
+        Upper::Memory => (root.stage.join("u"), root.stage.join("w")),
+        Upper::Disk(directory) => (directory.join("fs"), directory.join("work")),
+    };
+    let RootDirectory { mode, uid, gid, .. } = root.top;
+    directory(plan, &upper, &UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false });
+    directory(plan, &work, &plain(0o700));
+    for made in &root.sandbox.prepared {
+        directory(plan, &upper.join(&made.path), made);
+    }
+    let on_disk = matches!(root.upper, Upper::Disk(_));
+    let flags = if root.volatile && on_disk { option::VOLATILE } else { 0 };
+    plan.record(Kind::RootOverlay, |body| {
+        let count = u32::try_from(root.sandbox.lowers.len()).unwrap_or(u32::MAX);
+        body.u32(flags).path(&target).path(&upper).path(&work).u32(count);
+        for lower in &root.sandbox.lowers {
+            body.path(lower);
+        }
+    });
+}
+
+/// A file system at a path that an image must not redirect.
+fn mount(plan: &mut Plan, kind: &str, target: &str, flags: u64, data: &str) {
+    plan.record(Kind::Filesystem, |body| {
+        body.u64(flags | strict::NO_SYMLINKS).string(kind).string(target).string(data);
+    });
+}
+
+fn kernel(plan: &mut Plan, root: &Root<'_>) {
+    let quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    mount(plan, "proc", "proc", quiet, "");
+    mount(plan, "tmpfs", "dev", MS_NOSUID | MS_NOEXEC | MS_STRICTATIME, "mode=755,size=65536k");
+    let terminals = "newinstance,ptmxmode=0666,mode=0620,gid=5";
+    mount(plan, "devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, terminals);
+    mount(plan, "tmpfs", "dev/shm", quiet, "mode=1777,size=65536k");
+    mount(plan, "mqueue", "dev/mqueue", quiet, "");
+    mount(plan, "sysfs", "sys", quiet | MS_RDONLY, "");
+    if root.unified {
+        mount(plan, "cgroup2", "sys/fs/cgroup", quiet | MS_RDONLY, "");
+    }
+}
+
+/// Device nodes and links of a fresh `/dev` (OCI runtime specification,
+/// config-linux.md, "Default Devices").
+fn devices(plan: &mut Plan) {
+    let nodes = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+    for (name, major, minor) in nodes {
+        plan.record(Kind::Node, |body| {
+            let mode = nix::libc::S_IFCHR | 0o666;
+            body.u32(mode).u32(major).u32(minor).string(format!("dev/{name}"));
+        });
+    }
+    let links = [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+        ("pts/ptmx", "ptmx"),
+    ];
+    for (contents, name) in links {
+        plan.record(Kind::Symlink, |body| {
+            body.string(contents).string(format!("dev/{name}"));
+        });
+    }
+}
+
+/// `/etc/hostname`, `/etc/hosts`, `/etc/resolv.conf` in the upper layer.
+fn files(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<()> {
+    let mut file = |name: &str, contents: &str| {
+        plan.record(Kind::File, |body| {
+            body.u32(0o644).string(format!("etc/{name}")).contents(contents.as_bytes());
+        });
+    };
+    file("hostname", &format!("{}\n", root.hostname));
+
+    let shares_host = spec.network == Network::Host;
+    let mut hosts = match shares_host {
+        true => host_file("/etc/hosts")?,
+        false => String::from(
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+             fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
+        ),
+    };
+    hosts.push_str(&format!("127.0.1.1\t{}\n", root.hostname));
+    for (name, address) in &spec.hosts {
+        hosts.push_str(&format!("{address}\t{name}\n"));
+    }
+    file("hosts", &hosts);
+
+    let mut resolver = String::new();
+    for address in &spec.dns {
+        resolver.push_str(&format!("nameserver {address}\n"));
+    }
+    if spec.dns.is_empty() && shares_host {
+        resolver = host_file("/etc/resolv.conf")?;
+    }
+    file("resolv.conf", &resolver);
+    Ok(())
+}
+
+/// A small file of the host; empty where there is none.
+fn host_file(path: &str) -> Result<String> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == IoErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Error::io(Stage::Network, format!("read({path:?})"), error)),
+    }
+}
+
+/// Relative to the root: what the helper resolves has no meaning outside it.
+fn inside(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
+fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> Result<()> {
+    let source = || {
+        mount.source.as_deref().ok_or_else(|| {
+            Error::invalid(Stage::Filesystem, format!("mounts[{index}]: a source is missing"))
+        })
+    };
+    match mount.kind {
+        MountKind::Bind => {
+            let source = source()?;
+            let mut flags = option::RECURSIVE;
+            if mount.is_read_only() {
+                flags |= option::READ_ONLY;
+            }
+            if !is_directory(index, source)? {
+                flags |= option::FILE;
+            }
+            plan.record(Kind::Bind, |body| {
+                body.u32(flags).path(source).path(inside(&mount.target));
+            });
+        }
+        MountKind::Tmpfs => {
+            let mut data = format!("mode={:o}", mount.mode.unwrap_or(0o1777));
+            if let Some(size) = mount.size {
+                data.push_str(&format!(",size={size}"));
+            }
+            let read_only = if mount.is_read_only() { MS_RDONLY } else { 0 };
+            plan.record(Kind::Filesystem, |body| {
+                let flags = MS_NOSUID | MS_NODEV | read_only;
+                body.u64(flags).string("tmpfs").path(inside(&mount.target)).string(data);
+            });
+        }
+        MountKind::Overlay => {
+            let source = source()?;
+            if !is_directory(index, source)? {
+                let message = format!("mounts[{index}].source: {source:?} is no directory");
+                return Err(Error::invalid(Stage::Filesystem, message));
+            }
+            let read_only = mount.is_read_only();
+            copy_on_write(plan, root, &format!("c{index}"), source, &mount.target, read_only);
+        }
+    }
+    Ok(())
+}
+
+fn is_directory(index: usize, source: &Path) -> Result<bool> {
+    match fs::metadata(source) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) => {
+            Err(Error::io(Stage::Filesystem, format!("mounts[{index}].source: stat({source:?})"), error))
+        }
+    }
+}
+
+/// A view of a directory of the host whose changes stay on the stage.
+fn copy_on_write(plan: &mut Plan, root: &Root<'_>, name: &str, source: &Path, target: &Path, read_only: bool) {
+    let base = root.stage.join(name);
+    let (upper, work) = (base.join("u"), base.join("w"));
+    directory(plan, &base, &plain(0o700));
+    // The view's top directory looks like the source's.
+    let top = fs::metadata(source).map_or(plain(0o755), |metadata| {
+        use std::os::unix::fs::MetadataExt;
+        let (mode, uid, gid) = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
+        UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false }
+    });
+    directory(plan, &upper, &top);
+    directory(plan, &work, &plain(0o700));
+    let flags = if read_only { option::READ_ONLY } else { 0 };
+    plan.record(Kind::Overlay, |body| {
+        body.u32(flags).path(source).path(inside(target)).path(&upper).path(&work);
+    });
+}

@@ -1,0 +1,146 @@
+//! The part of the plan that says who the program is: ids, groups,
+//! capabilities, no_new_privs.
+
+use libctr_helper::plan::{Field, Kind, flag};
+use oci_spec::runtime::Capability;
+
+use super::plan::Plan;
+use crate::error::{Error, Result, Stage};
+use crate::process::Process;
+use crate::spec::{RunSpec, capability};
+
+/// What a program of uid 0 has, as container engines have it (the numbers of
+/// linux/capability.h).
+const DEFAULT: u64 = bit(0) // CHOWN
+    | bit(1) // DAC_OVERRIDE
+    | bit(3) // FOWNER
+    | bit(4) // FSETID
+    | bit(5) // KILL
+    | bit(6) // SETGID
+    | bit(7) // SETUID
+    | bit(8) // SETPCAP
+    | bit(10) // NET_BIND_SERVICE
+    | bit(13) // NET_RAW
+    | bit(18) // SYS_CHROOT
+    | bit(27) // MKNOD
+    | bit(29) // AUDIT_WRITE
+    | bit(31); // SETFCAP
+
+const fn bit(number: u32) -> u64 {
+    1 << number
+}
+
+pub(super) fn write(plan: &mut Plan, spec: &RunSpec, process: &Process) -> Result<()> {
+    plan.set(Field::Uid, process.uid);
+    plan.set(Field::Gid, process.gid);
+    for group in &process.groups {
+        plan.record(Kind::Group, |body| {
+            body.u32(*group);
+        });
+    }
+    let wanted = set(spec)? & ours()?;
+    let added = named(&spec.security.capabilities.add)? & wanted;
+    // Another user has only what was asked for by name, and that in its
+    // ambient set too, because nothing else survives its exec.
+    let (effective, ambient) = if process.uid == 0 { (wanted, 0) } else { (added, added) };
+    plan.set(Field::CapBounding, wanted);
+    plan.set(Field::CapEffective, effective);
+    plan.set(Field::CapInheritable, ambient);
+    plan.set(Field::CapAmbient, ambient);
+    plan.flag(flag::KEEP_CAPS, process.uid != 0 && effective != 0);
+    plan.flag(flag::NO_NEW_PRIVS, spec.security.no_new_privileges);
+    Ok(())
+}
+
+/// Default, minus `drop`, plus `add`; `ALL` stands for all.
+fn set(spec: &RunSpec) -> Result<u64> {
+    let capabilities = &spec.security.capabilities;
+    Ok((DEFAULT & !named(&capabilities.drop)?) | named(&capabilities.add)?)
+}
+
+fn named(names: &[String]) -> Result<u64> {
+    let mut set = 0;
+    for name in names {
+        if name.eq_ignore_ascii_case("ALL") {
+            return Ok(u64::MAX);
+        }
+        let known = capability(name).ok_or_else(|| {
+            Error::invalid(Stage::User, format!("capability {name:?} does not exist"))
+        })?;
+        set |= bit(number(known));
+    }
+    Ok(set)
+}
+
+/// What the host itself may hand on: a bounding set cannot grow.
+fn ours() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/thread-self/status")
+        .map_err(|error| Error::io(Stage::User, "read(\"/proc/thread-self/status\")", error))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let set = line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    set.ok_or_else(|| Error::invalid(Stage::User, "/proc/thread-self/status has no CapBnd line"))
+}
+
+fn number(capability: Capability) -> u32 {
+    match capability {
+        Capability::Chown => 0,
+        Capability::DacOverride => 1,
+        Capability::DacReadSearch => 2,
+        Capability::Fowner => 3,
+        Capability::Fsetid => 4,
+        Capability::Kill => 5,
+        Capability::Setgid => 6,
+        Capability::Setuid => 7,
+        Capability::Setpcap => 8,
+        Capability::LinuxImmutable => 9,
+        Capability::NetBindService => 10,
+        Capability::NetBroadcast => 11,
+        Capability::NetAdmin => 12,
+        Capability::NetRaw => 13,
+        Capability::IpcLock => 14,
+        Capability::IpcOwner => 15,
+        Capability::SysModule => 16,
+        Capability::SysRawio => 17,
+        Capability::SysChroot => 18,
+        Capability::SysPtrace => 19,
+        Capability::SysPacct => 20,
+        Capability::SysAdmin => 21,
+        Capability::SysBoot => 22,
+        Capability::SysNice => 23,
+        Capability::SysResource => 24,
+        Capability::SysTime => 25,
+        Capability::SysTtyConfig => 26,
+        Capability::Mknod => 27,
+        Capability::Lease => 28,
+        Capability::AuditWrite => 29,
+        Capability::AuditControl => 30,
+        Capability::Setfcap => 31,
+        Capability::MacOverride => 32,
+        Capability::MacAdmin => 33,
+        Capability::Syslog => 34,
+        Capability::WakeAlarm => 35,
+        Capability::BlockSuspend => 36,
+        Capability::AuditRead => 37,
+        Capability::Perfmon => 38,
+        Capability::Bpf => 39,
+        Capability::CheckpointRestore => 40,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEFAULT, set};
+    use crate::spec::RunSpec;
+
+    #[test]
+    fn capability_sets_follow_add_and_drop() {
+        let mut spec = RunSpec::default();
+        assert_eq!(set(&spec).expect("set"), 0xa804_25fb);
+        spec.security.capabilities.drop = vec!["ALL".into()];
+        assert_eq!(set(&spec).expect("set"), 0);
+        spec.security.capabilities.add = vec!["net_admin".into(), "CAP_CHOWN".into()];
+        assert_eq!(set(&spec).expect("set"), (1 << 12) | 1);
+        spec.security.capabilities.drop.clear();
+        assert_eq!(set(&spec).expect("set"), DEFAULT | (1 << 12));
+    }
+}
