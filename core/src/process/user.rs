@@ -8,6 +8,7 @@
 //! own group is always among the supplementary ones (CVE-2022-36109). Forms
 //! that Docker reads leniently (`1:`, `:2`, `+1`) are refused.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -68,12 +69,15 @@ pub(super) fn resolve(user: &str, more: &[String], lowers: &[PathBuf]) -> Result
     } else {
         None
     };
+    let mut by_name = HashMap::new();
+    for group in file.iter().flat_map(|file| groups(&file.bytes)) {
+        by_name.entry(group.name).or_insert(group.gid);
+    }
     let gid_of = |who| match who {
         Who::Id(gid) => Ok(gid),
-        Who::Name(name) => file
-            .as_ref()
-            .and_then(|file| groups(&file.bytes).find(|group| group.name == name.as_bytes()))
-            .map(|group| group.gid)
+        Who::Name(name) => by_name
+            .get(name.as_bytes())
+            .copied()
             .ok_or_else(|| unknown("group", name, GROUP, file.as_ref(), lowers)),
     };
     let gid = match group {
@@ -92,7 +96,7 @@ pub(super) fn resolve(user: &str, more: &[String], lowers: &[PathBuf]) -> Result
     for group in more {
         all.push(gid_of(group)?);
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     all.retain(|gid| seen.insert(*gid));
     if all.len() > MAX_GROUPS {
         return Err(Error::invalid(

@@ -43,7 +43,8 @@ pub struct Limits {
     #[serde(with = "pids")]
     pub pids: Option<u32>,
     /// Processors' worth of time per wall time: 1.5 is one and a half
-    /// processors. Above 0; the kernel counts in steps of 0.00001.
+    /// processors. 0.01 to 8192: the kernel's shortest share is 1 ms in each
+    /// 100 ms.
     pub cpus: Option<f64>,
     /// Share of processor time against other containers when all want more
     /// than there is: 1 to 10000, the kernel's default is 100.
@@ -147,11 +148,11 @@ impl Limits {
             .with_hint("\"unlimited\" lifts the limit"));
         }
         if let Some(cpus) = self.cpus
-            && !(0.00001..=f64::from(MAX_CPUS)).contains(&cpus)
+            && !(0.01..=f64::from(MAX_CPUS)).contains(&cpus)
         {
             return Err(refuse(
                 "limits.cpus",
-                format!("expected 0.00001 to {MAX_CPUS}, found {cpus}"),
+                format!("expected 0.01 to {MAX_CPUS}, found {cpus}"),
             ));
         }
         weight("limits.cpu_weight", self.cpu_weight)?;
@@ -281,7 +282,7 @@ mod tests {
             refusal(|limits| limits.grace = Duration::MAX)
                 .contains("limits.grace: expected at most")
         );
-        for cpus in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        for cpus in [0.0, 0.009, -1.0, f64::NAN, f64::INFINITY] {
             assert!(refusal(|limits| limits.cpus = Some(cpus)).contains("limits.cpus"));
         }
     }

@@ -59,21 +59,19 @@ pub fn parse_size(text: &str) -> Option<u64> {
 }
 
 fn bytes_of(value: &Value) -> Option<u64> {
-    match value {
-        Value::String(text) => parse_size(text),
-        // A float such as 1e9 arrives from languages with one number type; its
-        // shortest decimal form is exact for every whole number below 2^53.
-        Value::Number(number) => {
-            let whole = number
-                .as_f64()
-                .filter(|float| float.fract() == 0.0 && float.abs() < 2_f64.powi(53));
-            match number.as_u64() {
-                Some(bytes) => Some(bytes).filter(|bytes| *bytes <= i64::MAX.unsigned_abs()),
-                None => parse_size(&format!("{:.0}", whole?)),
-            }
-        }
-        _ => None,
+    let number = match value {
+        Value::String(text) => return parse_size(text),
+        Value::Number(number) => number,
+        _ => return None,
+    };
+    if let Some(bytes) = number.as_u64() {
+        return (bytes <= i64::MAX.unsigned_abs()).then_some(bytes);
     }
+    // A float such as 1e9 comes from languages with one type of number. Every
+    // whole one below 2^53 is exact, and so is its decimal form.
+    let float = number.as_f64()?;
+    let exact = float.fract() == 0.0 && float.abs() < 2_f64.powi(53);
+    exact.then(|| parse_size(&format!("{float:.0}")))?
 }
 
 /// Bytes, as a number or with a unit.

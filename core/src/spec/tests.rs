@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{ErrorKind, Stage};
 
+/// A document with every key away from its default.
+const FULL: &[u8] = include_bytes!("full.json");
+
 fn refusal(json: &str) -> String {
     let error = RunSpec::from_json(json.as_bytes()).unwrap_err();
     assert_eq!(
@@ -42,7 +45,7 @@ fn empty_document_is_the_default() {
 
 #[test]
 fn every_key_is_read() {
-    let spec = RunSpec::from_json(include_bytes!("full.json")).unwrap();
+    let spec = RunSpec::from_json(FULL).unwrap();
     assert_eq!(spec.root(), Root::Image("docker.io/library/alpine:3.20"));
     assert_eq!(spec.env["GONE"], None);
     assert_eq!(spec.env["RAW"], Some(Text::from(vec![0xff])));
@@ -290,7 +293,7 @@ proptest! {
         (labels, annotations) in (words(), words()),
         mounts in mounts(),
         (memory, swap, output, core) in (sizes(), sizes(), sizes(), sizes()),
-        (pids, millicpus) in (option::of(1..4_194_304_u32), option::of(1..8_000_000_u32)),
+        (pids, millicpus) in (option::of(1..4_194_304_u32), option::of(10..8_000_000_u32)),
         (wall_time, cpu_time, grace) in (durations(), durations(), durations()),
         io in io(),
         (tty, init, read_only, detach, no_new_privileges) in any::<(bool, bool, bool, bool, bool)>(),
@@ -328,7 +331,10 @@ proptest! {
     }
 
     #[test]
-    fn no_document_panics(json in "\\PC*") {
-        let _ = RunSpec::from_json(json.as_bytes());
+    fn no_damaged_document_panics(at in 0..FULL.len(), byte in any::<u8>(), length in 0..FULL.len()) {
+        let mut json = FULL.to_vec();
+        json[at] = byte;
+        let _ = RunSpec::from_json(&json);
+        let _ = RunSpec::from_json(&json[..length]);
     }
 }
