@@ -14,7 +14,7 @@
 //! ```
 //!
 //! cgroup v2, v1 and hybrid machines differ only in which hierarchy serves a
-//! controller; that is decided once, per controller, in [`Setup::choose`].
+//! controller; that is decided once, per controller, in `Setup::choose`.
 //! A group is a directory `libctr-<id>` made directly in the place found for
 //! it, without a common parent: a parent would cost every first start 0.2 ms
 //! and, before Linux 6.0, an RCU grace period of some 20 ms for enabling
@@ -23,7 +23,7 @@
 //! How pid 1 enters matters more than all the rest: writing a pid into
 //! `cgroup.procs` waits for an RCU grace period (19 ms measured on an idle
 //! machine), `CLONE_INTO_CGROUP` and a single-threaded process that writes
-//! `0` into v1 `tasks` do not (35 µs). See [`Entrance`].
+//! `0` into v1 `tasks` do not (35 µs). See `Entrance`.
 //!
 //! Errors: kind `Unsupported` or `Denied` when a limit that was asked for
 //! cannot be enforced here, `InvalidInput` when the kernel refuses its value,
@@ -36,6 +36,7 @@
     not(test),
     expect(
         dead_code,
+        unused_imports,
         reason = "the launch, wait and management calls are the callers"
     )
 )]
@@ -63,6 +64,7 @@ mod live;
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 
+pub use hierarchy::Controller;
 pub(crate) use hierarchy::Hierarchies;
 pub(crate) use limits::{Device, IoLimit, Limits};
 pub(crate) use setup::Setup;
@@ -71,59 +73,6 @@ pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 /// How long [`Groups::freeze`] waits for the kernel, and [`Groups::remove`]
 /// for processes that are already dying.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// A cgroup controller that libctr uses, by its v1 name. On v2 `blkio` is
-/// called `io`, and `cpuacct` and `freezer` are part of every group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Controller {
-    /// Memory and swap: limits, peak, out-of-memory kills.
-    Memory,
-    /// Number of processes and threads.
-    Pids,
-    /// Share and quota of processor time.
-    Cpu,
-    /// Processor time used (v1 only).
-    Cpuacct,
-    /// Which processors may be used.
-    Cpuset,
-    /// Block devices: rates, weight, bytes read and written.
-    Blkio,
-    /// Stopping and continuing all processes (v1 only).
-    Freezer,
-}
-
-impl Controller {
-    const ALL: [Controller; 7] = [
-        Controller::Memory,
-        Controller::Pids,
-        Controller::Cpu,
-        Controller::Cpuacct,
-        Controller::Cpuset,
-        Controller::Blkio,
-        Controller::Freezer,
-    ];
-
-    fn v1_name(self) -> &'static str {
-        match self {
-            Controller::Memory => "memory",
-            Controller::Pids => "pids",
-            Controller::Cpu => "cpu",
-            Controller::Cpuacct => "cpuacct",
-            Controller::Cpuset => "cpuset",
-            Controller::Blkio => "blkio",
-            Controller::Freezer => "freezer",
-        }
-    }
-
-    fn v2_name(self) -> &'static str {
-        match self {
-            Controller::Blkio => "io",
-            other => other.v1_name(),
-        }
-    }
-}
 
 /// Which groups a container has, as absolute directories.
 ///

@@ -16,9 +16,12 @@ use std::path::{Component, Path, PathBuf};
 use nix::sys::stat::{major, minor, stat};
 use once_cell::sync::OnceCell;
 
-use super::Controller;
 use crate::error::{Error, Result, Stage};
 use crate::sys;
+
+mod controller;
+
+pub use controller::Controller;
 
 /// Room for some hundred thousand mounts.
 const MOST: u64 = 64 << 20;

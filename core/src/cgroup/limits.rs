@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Controller;
 use crate::error::{Error, Result, Stage};
+use setting::Setting;
 
 pub(super) mod cpuset;
 pub(super) mod setting;
@@ -111,6 +112,16 @@ impl Limits {
             }
         }
         asked
+    }
+
+    /// The limit of processes, which is the same on v1 and v2.
+    pub(super) fn pids_setting(&self) -> Option<Setting> {
+        let setting = Setting::new("limits.pids", "pids.max", self.pids?);
+        Some(if self.pids_explicit {
+            setting
+        } else {
+            setting.best_effort()
+        })
     }
 
     /// The quota in microseconds per [`PERIOD_US`].

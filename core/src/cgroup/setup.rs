@@ -10,19 +10,29 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::limits::setting::Setting;
 use super::place::{self, Closed, Place};
 use super::{Controller, Groups, Hierarchies, Limits, file, v1, v2};
 use crate::error::{Error, ErrorKind, Result, Stage};
 
+/// The v2 file that hands controllers down.
+const CONTROL: &str = "cgroup.subtree_control";
+
 /// The groups of one container and what to write into them.
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
     pub(crate) groups: Groups,
-    /// Controllers to enable on v2, and the group that hands them down.
-    enable: Option<(PathBuf, Vec<Controller>)>,
+    /// Controllers to enable on v2, each with the key that asks for it, and the
+    /// group that hands them down.
+    enable: Option<(PathBuf, Vec<Wanted>)>,
     settings: Vec<(PathBuf, Setting)>,
 }
+
+/// A controller, and the key of the document without which it would do
+/// without.
+type Wanted = (Controller, Option<&'static str>);
 
 impl Setup {
     /// Decides where the container `id` goes. Makes nothing.
@@ -87,7 +97,7 @@ impl Setup {
             let (_, list) = self
                 .enable
                 .get_or_insert_with(|| (place.dir.clone(), Vec::new()));
-            list.push(controller);
+            list.push((controller, limits.asked().remove(&controller)));
         }
         let group = place.dir.join(name);
         let mut settings = v2::settings(controller, limits, &place.dir)?;
@@ -209,54 +219,63 @@ fn name(id: &str) -> Result<String> {
 }
 
 /// Hands controllers down to the groups in `dir`. They stay enabled: others
-/// may have come to rely on them.
-fn enable(dir: &Path, controllers: &[Controller]) -> Result<()> {
-    let words: Vec<String> = controllers
-        .iter()
-        .map(|c| format!("+{}", c.v2_name()))
-        .collect();
-    file::write(dir, "cgroup.subtree_control", &words.join(" "))
+/// may have come to rely on them. If one fails, the others are still tried,
+/// and it is an error only when it was asked for.
+fn enable(dir: &Path, wanted: &[Wanted]) -> Result<()> {
+    let word = |(controller, _): &Wanted| format!("+{}", controller.v2_name());
+    let all: Vec<String> = wanted.iter().map(word).collect();
+    if file::write(dir, CONTROL, &all.join(" ")).is_ok() {
+        return Ok(());
+    }
+    for one in wanted {
+        if let (Err(error), Some(key)) = (file::write(dir, CONTROL, &word(one)), one.1) {
+            let errno = error.errno().map_or(Errno::UnknownErrno, Errno::from_raw);
+            let call = format!("{key} cannot be enforced: {}", error.message());
+            return Err(Error::sys(Stage::Cgroup, call, errno).with_kind(ErrorKind::Unsupported));
+        }
+    }
+    Ok(())
 }
 
 /// See [`Groups::update`].
 pub(super) fn update(groups: &Groups, limits: &Limits) -> Result<()> {
     for (controller, key) in limits.asked() {
-        let (dir, settings) = if let Some(dir) = groups.v1.get(&controller) {
-            (dir, v1::changes(controller, limits, dir)?)
-        } else if let Some(dir) = groups.v2.as_ref().filter(|dir| is_given(dir, controller)) {
-            (
+        let (dir, settings) = match (groups.v1.get(&controller), &groups.v2) {
+            (Some(dir), _) => (dir, v1::changes(controller, limits, dir)?),
+            (None, Some(dir)) if is_given(dir, controller)? => (
                 dir,
                 v2::settings(controller, limits, dir.parent().unwrap_or(dir))?,
-            )
-        } else {
-            return Err(Error::new(
-                Stage::Cgroup,
-                ErrorKind::Unsupported,
-                format!(
-                    "{key} cannot be changed: the container has no {} group",
-                    controller.v1_name()
-                ),
-            )
-            .with_hint(format!("give {key} when the container is started")));
+            ),
+            _ => return Err(groupless(key, controller)),
         };
         settings.iter().try_for_each(|setting| setting.apply(dir))?;
     }
     Ok(())
 }
 
+fn groupless(key: &str, controller: Controller) -> Error {
+    let name = controller.v1_name();
+    Error::new(
+        Stage::Cgroup,
+        ErrorKind::Unsupported,
+        format!("{key} cannot be changed: the container has no {name} group"),
+    )
+    .with_hint(format!("give {key} when the container is started"))
+}
+
 /// Whether the v2 group has the controller, now or after asking its parent.
-fn is_given(dir: &Path, controller: Controller) -> bool {
+fn is_given(dir: &Path, controller: Controller) -> Result<bool> {
     let listed = || {
-        file::read(dir, "cgroup.controllers").is_ok_and(|text| {
-            text.split_whitespace()
-                .any(|name| name == controller.v2_name())
-        })
+        let text = file::read(dir, "cgroup.controllers")?;
+        Ok(text
+            .split_whitespace()
+            .any(|name| name == controller.v2_name()))
     };
-    listed()
-        || dir
-            .parent()
-            .is_some_and(|parent| enable(parent, &[controller]).is_ok())
-            && listed()
+    let word = format!("+{}", controller.v2_name());
+    match dir.parent() {
+        Some(parent) if !listed()? && file::write(parent, CONTROL, &word).is_err() => Ok(false),
+        _ => listed(),
+    }
 }
 
 #[cfg(test)]

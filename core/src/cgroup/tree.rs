@@ -73,10 +73,15 @@ pub(super) fn processes(top: &Path) -> Result<Vec<i32>> {
 /// See [`Groups::kill`].
 pub(super) fn kill(groups: &Groups) -> Result<()> {
     let top = groups.tree()?;
-    if let Some(dir) = &groups.v2
-        && (file::write_if_there(dir, "cgroup.kill", "1")? || !file::exists(dir))
-    {
-        return Ok(());
+    if let Some(dir) = &groups.v2 {
+        match file::write_if_there(dir, "cgroup.kill", "1") {
+            Ok(true) => return Ok(()),
+            Ok(false) if !file::exists(dir) => return Ok(()),
+            Ok(false) => {}
+            // removed between opening and writing
+            Err(error) if error.errno() == Some(Errno::ENODEV as i32) => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
     kill_one_by_one(groups, top)
 }

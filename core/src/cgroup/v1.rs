@@ -121,11 +121,7 @@ fn other(controller: Controller, limits: &Limits, parent: &Path) -> Result<Vec<S
     let mut settings = Vec::new();
     match controller {
         Controller::Pids => {
-            settings.extend(
-                limits
-                    .pids
-                    .map(|n| Setting::new("limits.pids", "pids.max", n)),
-            );
+            settings.extend(limits.pids_setting());
         }
         Controller::Cpu => {
             // The period is the kernel's default in every new group.

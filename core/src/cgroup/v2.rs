@@ -33,11 +33,7 @@ pub(super) fn settings(
             );
         }
         Controller::Pids => {
-            settings.extend(
-                limits
-                    .pids
-                    .map(|n| Setting::new("limits.pids", "pids.max", n)),
-            );
+            settings.extend(limits.pids_setting());
         }
         Controller::Cpu => {
             if let Some(quota) = limits.quota_us()? {

@@ -25,6 +25,8 @@ pub(in crate::cgroup) struct Setting {
 enum Absent {
     /// The limit cannot be enforced; this would help.
     Refuse(&'static str),
+    /// Nobody asked for the limit.
+    Skip,
     /// Without swap accounting, swap is limited to nothing if there is none.
     NeedsNoSwap,
 }
@@ -60,6 +62,12 @@ impl Setting {
         self
     }
 
+    /// Nothing is wrong without the file, because this is a mere default.
+    pub(in crate::cgroup) fn best_effort(mut self) -> Setting {
+        self.absent = Absent::Skip;
+        self
+    }
+
     /// Writes the setting into the group `dir`.
     pub(in crate::cgroup) fn apply(&self, dir: &Path) -> Result<()> {
         let mut written = false;
@@ -78,6 +86,7 @@ impl Setting {
             ));
         }
         match self.absent {
+            Absent::Skip => Ok(()),
             Absent::NeedsNoSwap if !has_swap() => Ok(()),
             Absent::NeedsNoSwap => Err(self.missing(dir, "swapoff -a, or boot with swapaccount=1")),
             Absent::Refuse(hint) => Err(self.missing(dir, hint)),

@@ -1,6 +1,6 @@
 //! From the first process to the last: freeze, kill, list, remove.
 
-use super::{Container, machines, skip, until};
+use super::{Container, machines, until};
 use crate::cgroup::{Controller, Hierarchies, Limits, Setup, Stats, tree};
 use crate::error::{ErrorKind, Stage};
 use std::fs;
@@ -243,11 +243,4 @@ fn without_delegation_an_asked_limit_is_denied() {
 #[expect(clippy::print_stderr, reason = "a skip must be seen")]
 fn skip_as_root() {
     eprintln!("skipped: root may make groups everywhere; run it as an ordinary user");
-}
-
-#[test]
-fn skip_without_a_promise_is_no_failure() {
-    if std::env::var_os("LIBCTR_TEST_CGROUP").is_none() {
-        skip("this is the test of skipping");
-    }
 }
