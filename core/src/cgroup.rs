@@ -32,16 +32,8 @@
 //! Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the
 //! kernel, cgroups(7), and for conversions the runtimes named in `weight`.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the launch, wait and management calls are the callers"
-    )
-)]
-
 use std::collections::BTreeMap;
+#[cfg(test)]
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -92,6 +84,7 @@ pub struct Groups {
 /// How pid 1 gets into the groups before the program's first instruction.
 ///
 /// All descriptors are close-on-exec and numbered 3 or higher.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Entrance {
     /// The v2 directory, for `clone3(CLONE_INTO_CGROUP)`. Where that call is
@@ -131,15 +124,12 @@ impl Groups {
             .or_else(|| self.v1.values().next())
             .map(PathBuf::as_path)
             .ok_or_else(|| {
-                Error::new(
-                    Stage::Cgroup,
-                    ErrorKind::Unsupported,
-                    "the container has no cgroup",
-                )
+                Error::new(Stage::Cgroup, ErrorKind::Unsupported, "the container has no cgroup")
             })
     }
 
     /// Opens what pid 1 needs to enter the groups.
+    #[cfg(test)]
     pub(crate) fn open(&self) -> Result<Entrance> {
         let v2 = self.v2.as_deref().map(file::open_dir).transpose()?;
         let mut v1 = Vec::new();
@@ -178,11 +168,13 @@ impl Groups {
     }
 
     /// The processes of the container, as pids of the caller's namespace.
+    #[cfg(test)]
     pub(crate) fn processes(&self) -> Result<Vec<i32>> {
         tree::processes(self.tree()?)
     }
 
     /// Whether no process is left. A group that is gone is empty.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> Result<bool> {
         match &self.v2 {
             Some(dir) => Ok(!v2::event(dir, "populated")?),
@@ -214,11 +206,8 @@ impl Groups {
     /// `Busy` when a process is still there after two seconds.
     pub(crate) fn remove(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let results: Vec<Result<()>> = self
-            .dirs()
-            .into_iter()
-            .map(|dir| tree::remove(dir, deadline))
-            .collect();
+        let results: Vec<Result<()>> =
+            self.dirs().into_iter().map(|dir| tree::remove(dir, deadline)).collect();
         results.into_iter().collect()
     }
 }
@@ -231,13 +220,9 @@ mod tests {
 
     #[test]
     fn groups_survive_the_metadata() {
-        let mut groups = Groups {
-            v2: Some("/sys/fs/cgroup/unified/libctr-1".into()),
-            ..Groups::default()
-        };
-        groups
-            .v1
-            .insert(Controller::Memory, "/sys/fs/cgroup/memory/libctr-1".into());
+        let mut groups =
+            Groups { v2: Some("/sys/fs/cgroup/unified/libctr-1".into()), ..Groups::default() };
+        groups.v1.insert(Controller::Memory, "/sys/fs/cgroup/memory/libctr-1".into());
         let text = serde_json::to_string(&groups).unwrap();
         assert_eq!(
             text,
@@ -250,9 +235,7 @@ mod tests {
     fn controllers_mounted_together_are_one_directory() {
         let mut groups = Groups::default();
         groups.v1.insert(Controller::Cpu, "/c/cpu,cpuacct/x".into());
-        groups
-            .v1
-            .insert(Controller::Cpuacct, "/c/cpu,cpuacct/x".into());
+        groups.v1.insert(Controller::Cpuacct, "/c/cpu,cpuacct/x".into());
         assert_eq!(groups.dirs(), [Path::new("/c/cpu,cpuacct/x")]);
     }
 

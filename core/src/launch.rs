@@ -13,6 +13,7 @@ pub(crate) mod groups;
 mod plan;
 mod program;
 mod security;
+#[allow(unsafe_code, reason = "the two clones, and what runs between them and exec")]
 mod spawn;
 mod stdio;
 
@@ -76,8 +77,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let streams = stdio::open([options.stdin, options.stdout, options.stderr])?;
 
     let meta = meta(&id, &hostname, spec, &root, &process, &setup, &upper)?;
-    let created = StateDir::create(runtime.run_directory(), &meta)?;
-    let mut undo = Undo { run: runtime.run_directory(), dir: &created.dir, meta: &meta, setup: None };
+    let Created { dir, lock, exit, status } = StateDir::create(runtime.run_directory(), &meta)?;
+    let mut undo = Undo { run: runtime.run_directory(), dir: &dir, meta: &meta, setup: None };
     if let Upper::Disk(path) = &upper {
         make_directory(path)?;
     }
@@ -87,23 +88,24 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
         true => None,
-        false => Some(sys::pidfd_open(std::process::id().cast_signed()).map_err(|errno| {
-            Error::sys(Stage::Launch, "pidfd_open(own process)", errno)
-        })?),
+        false => Some(
+            sys::pidfd_open(std::process::id().cast_signed())
+                .map_err(|errno| Error::sys(Stage::Launch, "pidfd_open(own process)", errno))?,
+        ),
     };
-    let log = streams.log.iter().any(Option::is_some).then(|| open_directory(&created.dir)).transpose()?;
+    let log = streams.log.iter().any(Option::is_some).then(|| open_directory(&dir)).transpose()?;
 
     let mut plan = Plan::new();
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper: &upper,
         top: root.top,
-        stage: created.dir.path(),
+        stage: dir.path(),
         hostname: &hostname,
         unified: setup.groups.v2.is_some() && setup.groups.v1.is_empty(),
         volatile: meta.removed,
     };
-    describe_life(&mut plan, spec, &process, &meta, runtime.run_directory(), created.dir.path());
+    describe_life(&mut plan, spec, &process, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, begun);
     filesystem::write(&mut plan, spec, &place)?;
     security::write(&mut plan, spec, &process)?;
@@ -119,9 +121,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         keep.push(fd.as_raw_fd());
     };
     hand(Field::Channel, their_end.as_fd());
-    hand(Field::Exit, created.exit.as_fd());
-    hand(Field::Status, created.status.as_fd());
-    for (field, stream) in [Field::Stdin, Field::Stdout, Field::Stderr].into_iter().zip(&streams.program) {
+    hand(Field::Exit, exit.as_fd());
+    hand(Field::Status, status.as_fd());
+    for (field, stream) in
+        [Field::Stdin, Field::Stdout, Field::Stderr].into_iter().zip(&streams.program)
+    {
         hand(field, stream.as_fd());
     }
     let optional = [
@@ -135,17 +139,16 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
             hand(field, fd.as_fd());
         }
     }
-    keep.push(created.lock.as_raw_fd());
+    keep.push(lock.as_raw_fd());
     if let Some(image) = &root.image {
         keep.extend(image.locks().iter().map(AsRawFd::as_raw_fd));
     }
 
     let bytes = plan.to_bytes();
-    let helper = start_helper(&bytes, &mut keep, created.dir.path())?;
-    let Created { dir, lock, exit, .. } = created.split();
+    let helper = start_helper(&bytes, &mut keep, dir.path())?;
     // The helper has its own copies: whoever waits for the other end of one
     // must not wait for this process.
-    drop((their_end, lock, lifeline, log));
+    drop((their_end, lock, status, lifeline, log));
     let [stdin, stdout, stderr] = streams.caller;
     drop((streams.program, streams.log));
     match verdict(&channel, &helper, &bytes, options.cancel) {
@@ -155,13 +158,21 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
                 runtime,
                 dir.clone(),
                 meta.clone(),
-                crate::container::Started { helper: helper.pidfd, pid, pidfd, exit, terminal, streams: [stdin, stdout, stderr] },
+                crate::container::Started {
+                    helper,
+                    pid,
+                    pidfd,
+                    exit,
+                    terminal,
+                    streams: [stdin, stdout, stderr],
+                },
             ))
         }
         Err(error) => {
             // The helper has undone everything once it has ended.
-            let _ = crate::wait::until_readable(helper.pidfd.as_fd(), Some(Duration::from_secs(10)));
-            sys::reap_pidfd(helper.pidfd.as_fd());
+            let _ =
+                crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
+            sys::reap_pidfd(helper.as_fd());
             Err(error)
         }
     }
@@ -170,7 +181,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
 /// What later versions bring is an error now, before anything is made.
 fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
     let missing = |stage, what: &str| {
-        Err(Error::new(stage, ErrorKind::Unsupported, format!("{what} is not supported by this version")))
+        Err(Error::new(
+            stage,
+            ErrorKind::Unsupported,
+            format!("{what} is not supported by this version"),
+        ))
     };
     match spec {
         RunSpec { network: Network::Nat, .. } => missing(Stage::Network, "network: nat"),
@@ -180,7 +195,8 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
             missing(Stage::User, "security.user_namespace with maps")
         }
         _ if !nix::unistd::geteuid().is_root() => {
-            missing(Stage::Launch, "running as an ordinary user").map_err(|error: Error| error.with_hint("run as root"))
+            missing(Stage::Launch, "running as an ordinary user")
+                .map_err(|error: Error| error.with_hint("run as root"))
         }
         _ => Ok(()),
     }
@@ -204,10 +220,14 @@ fn root(runtime: &Runtime, spec: &RunSpec) -> Result<RootParts> {
             name: "host".into(),
         }),
         Root::Directory(path) => {
-            let found = fs::canonicalize(path)
-                .map_err(|error| Error::io(Stage::Rootfs, format!("rootfs: realpath({path:?})"), error))?;
+            let found = fs::canonicalize(path).map_err(|error| {
+                Error::io(Stage::Rootfs, format!("rootfs: realpath({path:?})"), error)
+            })?;
             if !found.is_dir() {
-                return Err(Error::invalid(Stage::Rootfs, format!("rootfs: {path:?} is no directory")));
+                return Err(Error::invalid(
+                    Stage::Rootfs,
+                    format!("rootfs: {path:?} is no directory"),
+                ));
             }
             Ok(RootParts {
                 name: path.display().to_string(),
@@ -218,13 +238,19 @@ fn root(runtime: &Runtime, spec: &RunSpec) -> Result<RootParts> {
         }
         Root::Image(name) => {
             if spec.pull == Pull::Always {
-                let message = "pull: always needs a registry client, which this version does not have";
+                let message =
+                    "pull: always needs a registry client, which this version does not have";
                 return Err(Error::new(Stage::Image, ErrorKind::Unsupported, message)
                     .with_hint("load the image from an archive and use pull: missing or never"));
             }
             let image = runtime.images()?.get(name)?;
             let lowers = image.layers.iter().rev().map(|layer| layer.path.clone()).collect();
-            Ok(RootParts { sandbox: Sandbox::layers(lowers), top: image.root, name: name.into(), image: Some(image) })
+            Ok(RootParts {
+                sandbox: Sandbox::layers(lowers),
+                top: image.root,
+                name: name.into(),
+                image: Some(image),
+            })
         }
         Root::Bundle(path) => Err(Error::invalid(Stage::Rootfs, format!("bundle: {path:?}"))),
     }
@@ -246,7 +272,12 @@ fn meta(
         name: spec.name.clone(),
         image: root.name.clone(),
         image_id: root.image.as_ref().map(|image| image.id.clone()),
-        layers: root.image.iter().flat_map(|image| &image.layers).map(|layer| layer.id.clone()).collect(),
+        layers: root
+            .image
+            .iter()
+            .flat_map(|image| &image.layers)
+            .map(|layer| layer.id.clone())
+            .collect(),
         command: process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         created_at_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
         hostname: hostname.into(),
@@ -273,8 +304,10 @@ fn make_directory(path: &Path) -> Result<()> {
 
 fn open_directory(dir: &StateDir) -> Result<OwnedFd> {
     let path = dir.path();
-    let file = File::open(path).map_err(|error| Error::io(Stage::State, format!("open({path:?})"), error))?;
-    sys::high(file.into()).map_err(|errno| Error::sys(Stage::State, "fcntl(F_DUPFD_CLOEXEC)", errno))
+    let file = File::open(path)
+        .map_err(|error| Error::io(Stage::State, format!("open({path:?})"), error))?;
+    sys::high(file.into())
+        .map_err(|errno| Error::sys(Stage::State, "fcntl(F_DUPFD_CLOEXEC)", errno))
 }
 
 /// CLOCK_MONOTONIC in nanoseconds.
@@ -284,8 +317,16 @@ fn now() -> u64 {
 }
 
 /// Namespaces, groups, limits of time, and what is removed at the end.
-fn describe_life(plan: &mut Plan, spec: &RunSpec, process: &Process, meta: &Meta, run: &Path, dir: &Path) {
-    let mut namespaces = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+fn describe_life(
+    plan: &mut Plan,
+    spec: &RunSpec,
+    process: &Process,
+    meta: &Meta,
+    run: &Path,
+    dir: &Path,
+) {
+    let mut namespaces =
+        libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
     if spec.network != Network::Host {
         namespaces |= libc::CLONE_NEWNET;
         plan.flag(flag::LOOPBACK, true);
@@ -379,10 +420,11 @@ fn describe_program(plan: &mut Plan, spec: &RunSpec, process: &Process) {
 }
 
 /// Executes the helper; where memory files cannot be executed, from a file.
-fn start_helper(plan: &[u8], keep: &mut Vec<RawFd>, dir: &Path) -> Result<spawn::Helper> {
+fn start_helper(plan: &[u8], keep: &mut Vec<RawFd>, dir: &Path) -> Result<OwnedFd> {
     let plan = program::memory_file(c"libctr-plan", plan, false)?;
     keep.push(plan.as_raw_fd());
-    let sealed = program::sealed().and_then(|program| spawn::spawn(program.as_fd(), plan.as_fd(), keep));
+    let sealed =
+        program::sealed().and_then(|program| spawn::spawn(program.as_fd(), plan.as_fd(), keep));
     match sealed {
         Err(error) if matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::ENOSYS)) => {
             let program = program::unlinked(dir)?;
@@ -395,7 +437,7 @@ fn start_helper(plan: &[u8], keep: &mut Vec<RawFd>, dir: &Path) -> Result<spawn:
 /// Waits for what the helper says of the start.
 fn verdict(
     channel: &channel::Channel,
-    helper: &spawn::Helper,
+    helper: &OwnedFd,
     plan: &[u8],
     cancel: Option<BorrowedFd<'_>>,
 ) -> Result<(OwnedFd, i32, Option<OwnedFd>)> {
@@ -407,7 +449,7 @@ fn verdict(
             Err(error) if error.kind() == ErrorKind::Cancelled => {
                 // Ask the helper to undo, then wait for its last word.
                 let value = Control::Cancel.to_value();
-                let _ = sys::pidfd_queue(helper.pidfd.as_fd(), Control::SIGNAL, value);
+                let _ = sys::pidfd_queue(helper.as_fd(), Control::SIGNAL, value);
                 cancelled = Some(error);
                 cancel = None;
                 continue;
@@ -416,11 +458,17 @@ fn verdict(
         };
         match (message, cancelled.take()) {
             (Some((Message::Terminal, Some(master))), _) => terminal = Some(master),
-            (Some((Message::Started { pid }, Some(pidfd))), None) => return Ok((pidfd, pid, terminal)),
+            (Some((Message::Started { pid }, Some(pidfd))), None) => {
+                return Ok((pidfd, pid, terminal));
+            }
             (_, Some(error)) => return Err(error),
             (Some((Message::Failed(fault), _)), None) => return Err(failed(plan, fault)),
             (Some(_), None) => {
-                return Err(Error::new(Stage::Launch, ErrorKind::Internal, "the helper sent an unknown message"));
+                return Err(Error::new(
+                    Stage::Launch,
+                    ErrorKind::Internal,
+                    "the helper sent an unknown message",
+                ));
             }
             (None, None) => {
                 let message = "the helper ended before the container was started";

@@ -1,4 +1,31 @@
 //! libctr: a container runtime that a program links.
+//!
+//! One call takes an image, a directory or the host's own root to an
+//! isolated, limited, measured process, tells the truth about how it ended,
+//! and leaves nothing behind. The pipeline, in the order of the modules:
+//!
+//! ```text
+//! spec ─▶ image ─▶ sandbox ─▶ process ─▶ cgroup ─▶ launch ─▶ (helper) ─▶ wait
+//!  what    layers   lower,     argv, env   limits    plan,     mounts,      exit
+//!  to run           upper      user, cwd             spawn     user, exec   record
+//! ```
+//!
+//! ```no_run
+//! use libctr::{RunOptions, Runtime, RuntimeOptions, Stdio, spec::RunSpec};
+//!
+//! let runtime = Runtime::open(&RuntimeOptions::default())?;
+//! let mut spec = RunSpec { args: vec!["echo".into(), "hello".into()], ..RunSpec::default() };
+//! spec.limits.memory = Some(64 << 20);
+//! let options = RunOptions { stdout: Stdio::Pipe, ..RunOptions::default() };
+//! let container = runtime.run(&spec, options)?;
+//! let output = container.output(b"", &spec.limits)?;
+//! assert_eq!(output.stdout, b"hello\n");
+//! assert!(output.exit.success());
+//! # Ok::<(), libctr::Error>(())
+//! ```
+//!
+//! The library never changes its host process: no threads, no fork, no
+//! signal handlers, no working directory, no environment, no credentials.
 
 #![warn(missing_docs)]
 
@@ -14,8 +41,21 @@ pub(crate) mod process;
 
 pub mod cgroup;
 
+pub(crate) mod launch;
+
+pub mod wait;
+
+pub(crate) mod state;
+
+pub mod container;
+
+pub mod runtime;
+
 #[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]
-#[allow(dead_code, reason = "first callers arrive with the launch")]
 mod sys;
 
+pub use container::{Container, Info, Output, Status};
 pub use error::{Error, ErrorKind, Result, Stage};
+pub use launch::{RunOptions, Stdio};
+pub use runtime::{Runtime, RuntimeOptions};
+pub use wait::{Exit, Outcome, Usage};

@@ -9,8 +9,6 @@
 //! `user`). Sources: the OCI image specification, config.md; the behaviour of
 //! Docker where that is silent.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the launch calls `resolve`"))]
-
 mod argv;
 mod environment;
 mod lower;
@@ -69,19 +67,11 @@ pub(crate) fn resolve(
     let cwd = working_directory(spec, image)?;
     let stop_signal = stop_signal(spec, image)?;
 
-    let of_image = image
-        .and_then(|image| image.user().as_deref())
-        .unwrap_or_default();
-    let wanted = spec
-        .user
-        .as_deref()
-        .filter(|user| !user.is_empty())
-        .unwrap_or(of_image);
+    let of_image = image.and_then(|image| image.user().as_deref()).unwrap_or_default();
+    let wanted = spec.user.as_deref().filter(|user| !user.is_empty()).unwrap_or(of_image);
     let user = user::resolve(wanted, &spec.groups, lowers)?;
 
-    let of_image = image
-        .and_then(|image| image.env().as_deref())
-        .unwrap_or_default();
+    let of_image = image.and_then(|image| image.env().as_deref()).unwrap_or_default();
     let host = |name: &str| std::env::var_os(name);
     let env = environment::merge(spec, of_image, hostname, user.home.as_os_str(), host)?;
     let programs = argv::programs(&args[0], env.get("PATH"))?;
@@ -106,9 +96,8 @@ pub(crate) fn resolve(
 /// The caller's directory, else the image's, else `/`. `..` is taken away as
 /// text, as Docker does, before anything could make it on the host.
 fn working_directory(spec: &RunSpec, image: Option<&Config>) -> Result<PathBuf> {
-    let of_image = image
-        .and_then(|image| image.working_dir().as_deref())
-        .filter(|path| !path.is_empty());
+    let of_image =
+        image.and_then(|image| image.working_dir().as_deref()).filter(|path| !path.is_empty());
     let (cwd, whose) = match (&spec.cwd, of_image) {
         (Some(cwd), _) => (cwd.as_path(), "cwd"),
         (None, Some(path)) => (Path::new(path), "WorkingDir of the image"),
@@ -131,9 +120,8 @@ fn working_directory(spec: &RunSpec, image: Option<&Config>) -> Result<PathBuf> 
 
 /// The caller's signal, else the image's, else SIGTERM.
 fn stop_signal(spec: &RunSpec, image: Option<&Config>) -> Result<i32> {
-    let of_image = image
-        .and_then(|image| image.stop_signal().as_deref())
-        .filter(|name| !name.is_empty());
+    let of_image =
+        image.and_then(|image| image.stop_signal().as_deref()).filter(|name| !name.is_empty());
     let (name, whose) = match (spec.stop_signal.as_deref(), of_image) {
         (Some(name), _) => (name, "stop_signal"),
         (None, Some(name)) => (name, "StopSignal of the image"),
@@ -150,19 +138,12 @@ fn stop_signal(spec: &RunSpec, image: Option<&Config>) -> Result<i32> {
 /// the kernel's MAX_ARG_STRLEN, 32 pages with the NUL (execve(2)).
 fn check_strings(what: &str, strings: &[OsString]) -> Result<()> {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
-    let most = page
-        .and_then(|page| usize::try_from(page).ok())
-        .unwrap_or(4096)
-        * 32;
+    let most = page.and_then(|page| usize::try_from(page).ok()).unwrap_or(4096) * 32;
     for (index, string) in strings.iter().enumerate() {
         let message = if string.as_bytes().contains(&0) {
             format!("{what} {index} contains a NUL byte")
         } else if string.len() >= most {
-            format!(
-                "{what} {index} has {} bytes, the kernel takes {}",
-                string.len(),
-                most - 1
-            )
+            format!("{what} {index} has {} bytes, the kernel takes {}", string.len(), most - 1)
         } else {
             continue;
         };

@@ -36,7 +36,6 @@ use serde::{Deserialize, Serialize};
 pub use limits::{Device, Io, IoDevice, Keep, Limits};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Port, Protocol};
-#[expect(unused_imports, reason = "the launch turns names into capability sets")]
 pub(crate) use security::capability;
 pub use security::{Capabilities, IdMap, Seccomp, Security, UserNamespace};
 pub use signal::signal_number;
@@ -275,10 +274,6 @@ impl RunSpec {
     #[must_use]
     pub fn writable(&self) -> Writable {
         let throw_away = !self.detach && self.is_removed();
-        self.writable.unwrap_or(if throw_away {
-            Writable::Memory
-        } else {
-            Writable::Disk
-        })
+        self.writable.unwrap_or(if throw_away { Writable::Memory } else { Writable::Disk })
     }
 }

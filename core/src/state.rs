@@ -68,8 +68,9 @@ impl StateDir {
             }
         };
         let claimed = meta.name.as_ref().map_or(Ok(()), |name| name::claim(run, name, &meta.id));
-        let renamed = claimed
-            .and_then(|()| fs::rename(&new, &dir.path).map_err(|error| io("rename", &dir.path, error)));
+        let renamed = claimed.and_then(|()| {
+            fs::rename(&new, &dir.path).map_err(|error| io("rename", &dir.path, error))
+        });
         if let Err(error) = renamed {
             let _ = fs::remove_dir_all(&new);
             return Err(error);
@@ -85,7 +86,8 @@ impl StateDir {
         sys::try_lock(lock.as_fd())
             .map_err(|errno| Error::sys(Stage::State, format!("flock({new:?})"), errno))?;
         let mut file = create(&new.join("meta.json"))?;
-        file.write_all(&meta.to_json()?).map_err(|error| io("write", &new.join("meta.json"), error))?;
+        file.write_all(&meta.to_json()?)
+            .map_err(|error| io("write", &new.join("meta.json"), error))?;
         Ok((lock, create(&new.join("exit.json"))?, create(&new.join("status.json"))?))
     }
 
@@ -128,10 +130,11 @@ impl StateDir {
     /// or is being made just now.
     pub(crate) fn lock(&self) -> Result<Option<OwnedFd>> {
         let path = self.path.join("lock");
-        let file = OpenOptions::new().read(true).open(&path).map_err(|error| match error.kind() {
-            IoErrorKind::NotFound => no_such(&self.path),
-            _ => io("open", &path, error),
-        })?;
+        let file =
+            OpenOptions::new().read(true).open(&path).map_err(|error| match error.kind() {
+                IoErrorKind::NotFound => no_such(&self.path),
+                _ => io("open", &path, error),
+            })?;
         let locked = sys::try_lock(file.as_fd())
             .map_err(|errno| Error::sys(Stage::State, format!("flock({path:?})"), errno))?;
         Ok(locked.then(|| file.into()))

@@ -54,15 +54,8 @@ pub(crate) fn pidfd_open(pid: i32) -> SysResult<OwnedFd> {
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> SysResult<()> {
     let none: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the siginfo pointer may be null (pidfd_send_signal(2)).
-    let r = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            none,
-            0,
-        )
-    };
+    let r =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
     Errno::result(r).map(drop)
 }
 
@@ -188,50 +181,19 @@ pub(crate) fn getrandom(buffer: &mut [u8]) -> SysResult<()> {
             // Up to 256 bytes come whole (getrandom(2)).
             other => return other.map(drop),
         }
+    }
+}
+
 /// `fgetxattr(2)`: the length of the value that was put into `value`; ERANGE
 /// if it does not fit.
 pub(crate) fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &mut [u8]) -> SysResult<usize> {
     // SAFETY: name and buffer are live, and the length is the buffer's own.
     let r = unsafe {
-        libc::fgetxattr(
-            fd.as_raw_fd(),
-            name.as_ptr(),
-            value.as_mut_ptr().cast(),
-            value.len(),
-        )
+        libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
     };
     usize::try_from(Errno::result(r)?).map_err(|_| Errno::EIO)
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::{AsFd, AsRawFd, CStr, Errno, SysResult, fgetxattr};
-
-    /// `fsetxattr(2)`, for tests that need a layer with attributes.
-    pub(crate) fn fsetxattr(fd: impl AsFd, name: &CStr, value: &[u8]) -> SysResult<()> {
-        let fd = fd.as_fd().as_raw_fd();
-        // SAFETY: name and value are live, and the length is the value's own.
-        let r =
-            unsafe { libc::fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
-        Errno::result(r).map(drop)
-    }
-
-    #[test]
-    fn fgetxattr_reads_what_was_set() {
-        let file = tempfile::tempfile().unwrap();
-        let mut value = [0; 4];
-        assert_eq!(
-            fgetxattr(file.as_fd(), c"user.libctr", &mut value),
-            Err(Errno::ENODATA)
-        );
-        fsetxattr(&file, c"user.libctr", b"abc").unwrap();
-        assert_eq!(fgetxattr(file.as_fd(), c"user.libctr", &mut value), Ok(3));
-        assert_eq!(&value[..3], b"abc");
-        assert_eq!(
-            fgetxattr(file.as_fd(), c"user.libctr", &mut value[..2]),
-            Err(Errno::ERANGE)
-        );
-    }
 /// `fsetxattr(2)`.
 pub(crate) fn fsetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> SysResult<()> {
     let data: *const libc::c_void = value.as_ptr().cast();
@@ -270,11 +232,21 @@ pub(crate) fn lgetxattr(path: &CStr, name: &CStr, value: &mut [u8]) -> SysResult
     usize::try_from(Errno::result(r)?).map_err(|_| Errno::EOVERFLOW)
 }
 
-/// `fgetxattr(2)`: the value's length; `ERANGE` when it is longer than `value`.
-pub(crate) fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &mut [u8]) -> SysResult<usize> {
-    let data: *mut libc::c_void = value.as_mut_ptr().cast();
-    // SAFETY: name and buffer live as long as the call and the length is the
-    // buffer's.
-    let r = unsafe { libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), data, value.len()) };
-    usize::try_from(Errno::result(r)?).map_err(|_| Errno::EOVERFLOW)
+#[cfg(test)]
+mod tests {
+    use super::{fgetxattr, fsetxattr};
+    use nix::errno::Errno;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn fgetxattr_reads_what_was_set() {
+        let file = tempfile::tempfile().expect("file");
+        let mut value = [0; 4];
+        let name = c"user.libctr";
+        assert_eq!(fgetxattr(file.as_fd(), name, &mut value), Err(Errno::ENODATA));
+        fsetxattr(file.as_fd(), name, b"abc").expect("attribute");
+        assert_eq!(fgetxattr(file.as_fd(), name, &mut value), Ok(3));
+        assert_eq!(&value[..3], b"abc");
+        assert_eq!(fgetxattr(file.as_fd(), name, &mut value[..2]), Err(Errno::ERANGE));
+    }
 }

@@ -138,6 +138,12 @@ impl Fault {
     /// The index of a call that belongs to no record.
     pub const NO_RECORD: u16 = u16::MAX;
 
+    /// The fault of a plan that does not say what it should: `EINVAL`.
+    #[must_use]
+    pub const fn broken_plan(step: Step, index: u16) -> Fault {
+        Fault { step, call: Call::Plan, index, errno: 22 }
+    }
+
     /// The wire form: step, call, index, errno, little endian.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {

@@ -13,6 +13,9 @@
 #![no_std]
 #![warn(missing_docs)]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod fault;
 pub mod message;
 pub mod plan;
@@ -22,7 +25,12 @@ pub const IMAGE: &[u8] = include_bytes!(env!("LIBCTR_HELPER"));
 
 // The program's own modules are no part of this library. Clippy and the unit
 // tests see them through these lines, so that lints and tests hold for them.
-#[cfg(any(clippy, test))]
-#[allow(dead_code, unused_imports, unreachable_pub, reason = "called from main.rs only")]
-#[allow(unsafe_code, reason = "the program's system calls: sys.rs, nowhere else")]
-mod sys;
+macro_rules! program {
+    ($($name:ident)*) => {$(
+        #[cfg(any(clippy, test))]
+        #[allow(dead_code, unused_imports, reason = "called from main.rs only")]
+        #[allow(unsafe_code, reason = "the program's system calls: sys.rs, nowhere else")]
+        mod $name;
+    )*};
+}
+program! { init monitor sys }

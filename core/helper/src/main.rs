@@ -20,7 +20,6 @@ mod sys;
 
 use core::ffi::CStr;
 
-use fault::{Call, Fault, Step};
 use plan::Plan;
 
 unsafe extern "C" {
@@ -47,9 +46,4 @@ fn number(text: &CStr) -> Option<i32> {
         let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
         sum.checked_mul(10)?.checked_add(i32::from(digit))
     })
-}
-
-/// The fault of a plan that does not say what it should.
-fn broken_plan(step: Step, index: u16) -> Fault {
-    Fault { step, call: Call::Plan, index, errno: sys::Errno::EINVAL.0 }
 }

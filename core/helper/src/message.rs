@@ -97,11 +97,19 @@ mod tests {
     #[test]
     fn messages_round_trip() {
         let fault = Fault { step: Step::User, call: Call::Setgroups, index: 9, errno: 1 };
-        for message in [Message::Terminal, Message::Started { pid: -7 }, Message::Failed(fault), Message::Unknown] {
+        for message in [
+            Message::Terminal,
+            Message::Started { pid: -7 },
+            Message::Failed(fault),
+            Message::Unknown,
+        ] {
             assert_eq!(Message::from_bytes(message.to_bytes()), message);
         }
         for kind in 4..=255u8 {
-            assert_eq!(Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]), Message::Unknown);
+            assert_eq!(
+                Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
+                Message::Unknown
+            );
         }
     }
 

@@ -172,6 +172,7 @@ impl Monitor {
         }
         self.started = Some(sys::monotonic_ns());
         self.started_at = sys::realtime_ns();
+        record::status(self.plan, sys::getpid(), self.pid, self.started_at);
         tell(self.plan, Message::Started { pid: self.pid }, Some(self.pidfd.borrow()));
         if let Some(channel) = descriptor(self.plan, Field::Channel) {
             drop(Fd::adopt(channel.0));

@@ -101,6 +101,8 @@ numbered! {
         Columns = 25,
         /// Processors of the machine (how fast CPU time can pass).
         Processors = 26,
+        /// Descriptor: the file of the process ids.
+        Status = 27,
     }
 }
 

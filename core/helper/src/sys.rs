@@ -80,6 +80,12 @@ pub(crate) const fn signed(number: i32) -> usize {
     (number as isize).cast_unsigned()
 }
 
+/// A register's worth of flags: registers have 64 bits wherever this runs.
+pub(crate) const fn wide(number: u64) -> usize {
+    let [a, b, c, d, e, f, g, h] = number.to_ne_bytes();
+    usize::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// The address of something that Rust lends to the kernel. "Exposed", so that
 /// the compiler knows that a system call may read it.
 pub(crate) fn address<T: ?Sized>(of: &T) -> usize {
@@ -170,7 +176,8 @@ pub(crate) struct Status {
 pub(crate) fn shared_status() -> Result<&'static Status> {
     const PROT_READ_WRITE: usize = 3;
     const MAP_SHARED_ANONYMOUS: usize = 0x21;
-    let at = call!(MMAP, 0, size_of::<Status>(), PROT_READ_WRITE, MAP_SHARED_ANONYMOUS, signed(-1), 0)?;
+    let at =
+        call!(MMAP, 0, size_of::<Status>(), PROT_READ_WRITE, MAP_SHARED_ANONYMOUS, signed(-1), 0)?;
     let status: *const Status = core::ptr::with_exposed_provenance(at);
     // SAFETY: a fresh mapping, zeroed, aligned to a page, never unmapped; its
     // fields are atomics, for which zero is a value.

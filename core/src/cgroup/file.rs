@@ -5,7 +5,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Read, Write};
+#[cfg(test)]
 use std::os::fd::OwnedFd;
+#[cfg(test)]
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -18,14 +20,10 @@ use crate::sys;
 const MOST: u64 = 16 << 20;
 
 /// A descriptor for `CLONE_INTO_CGROUP` and `openat`.
+#[cfg(test)]
 pub(super) fn open_dir(dir: &Path) -> Result<OwnedFd> {
-    open(
-        OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_PATH | libc::O_DIRECTORY),
-        dir,
-    )
-    .map(OwnedFd::from)
+    open(OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY), dir)
+        .map(OwnedFd::from)
 }
 
 pub(super) fn open_for_writing(dir: &Path, name: &str) -> Result<File> {
@@ -141,10 +139,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(error.stage(), Stage::Cgroup);
         assert_eq!(error.errno(), Some(libc::ENOENT));
-        assert_eq!(
-            error.message(),
-            format!("open({:?})", dir.path().join("memory.max"))
-        );
+        assert_eq!(error.message(), format!("open({:?})", dir.path().join("memory.max")));
         assert_eq!(read_if_there(dir.path(), "memory.max").unwrap(), None);
         assert!(!write_if_there(dir.path(), "memory.max", "1").unwrap());
         assert!(!dir.path().join("memory.max").exists());

@@ -34,10 +34,7 @@ pub(super) fn freeze(groups: &Groups, patience: Duration) -> Result<()> {
             Err(Error::new(
                 Stage::Cgroup,
                 ErrorKind::Timeout,
-                format!(
-                    "a process of {:?} did not stop within {patience:?}",
-                    groups.tree()?
-                ),
+                format!("a process of {:?} did not stop within {patience:?}", groups.tree()?),
             )
             .with_hint("it waits for a device or file system: ps -eo pid,stat,wchan"))
         }
@@ -65,18 +62,10 @@ pub(super) fn is_frozen(groups: &Groups) -> Result<bool> {
 fn freezer(groups: &Groups) -> Result<&Path> {
     // first the error of a container without any group
     groups.tree()?;
-    groups
-        .v1
-        .get(&Controller::Freezer)
-        .map(|dir| dir.as_path())
-        .ok_or_else(|| {
-            Error::new(
-                Stage::Cgroup,
-                ErrorKind::Unsupported,
-                "the container has no freezer group",
-            )
+    groups.v1.get(&Controller::Freezer).map(|dir| dir.as_path()).ok_or_else(|| {
+        Error::new(Stage::Cgroup, ErrorKind::Unsupported, "the container has no freezer group")
             .with_hint("mount a v2 hierarchy, or v1: mount -t cgroup -o freezer cgroup DIR")
-        })
+    })
 }
 
 fn is_frozen_v1(dir: &Path) -> Result<bool> {

@@ -42,9 +42,7 @@ impl Mount {
     /// it is visible below this mount.
     pub(super) fn locate(&self, group: &Path) -> Option<PathBuf> {
         let below = group.strip_prefix(&self.root).ok()?;
-        let plain = below
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+        let plain = below.components().all(|part| matches!(part, Component::Normal(_)));
         plain.then(|| self.point.join(below))
     }
 
@@ -159,9 +157,7 @@ impl Hierarchies {
 /// The known controllers in a comma-separated list.
 fn controllers(list: &str) -> impl Iterator<Item = Controller> {
     list.split(',').filter_map(|name| {
-        Controller::ALL
-            .into_iter()
-            .find(|controller| controller.v1_name() == name)
+        Controller::ALL.into_iter().find(|controller| controller.v1_name() == name)
     })
 }
 
@@ -170,9 +166,7 @@ fn parse_mount(line: &str) -> Option<(Mount, &str, &str)> {
     // Most lines are other file systems; look before decoding anything.
     let (left, right) = line.split_once(" - ")?;
     let mut right = right.split(' ');
-    let kind = right
-        .next()
-        .filter(|kind| matches!(*kind, "cgroup" | "cgroup2"))?;
+    let kind = right.next().filter(|kind| matches!(*kind, "cgroup" | "cgroup2"))?;
     let options = right.nth(1)?;
     let mut left = left.split(' ').skip(2);
     let (major, minor) = left.next()?.split_once(':')?;
@@ -180,11 +174,7 @@ fn parse_mount(line: &str) -> Option<(Mount, &str, &str)> {
     let root = PathBuf::from(unescape(left.next()?)?);
     let point = PathBuf::from(unescape(left.next()?)?);
     (root.is_absolute() && point.is_absolute()).then_some((
-        Mount {
-            point,
-            root,
-            device,
-        },
+        Mount { point, root, device },
         kind,
         options,
     ))
@@ -216,10 +206,7 @@ fn read_proc(path: &str) -> Result<Vec<u8>> {
     let file = sys::high(OwnedFd::from(file))
         .map_err(|errno| Error::sys(Stage::Cgroup, format!("dup of {path:?}"), errno))?;
     let mut text = Vec::new();
-    File::from(file)
-        .take(MOST)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
+    File::from(file).take(MOST).read_to_end(&mut text).map_err(failed)?;
     Ok(text)
 }
 

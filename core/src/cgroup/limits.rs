@@ -86,24 +86,12 @@ impl Limits {
         let keys = [
             (self.memory.is_some(), Controller::Memory, "limits.memory"),
             (self.swap.is_some(), Controller::Memory, "limits.swap"),
-            (
-                self.pids.is_some() && self.pids_explicit,
-                Controller::Pids,
-                "limits.pids",
-            ),
+            (self.pids.is_some() && self.pids_explicit, Controller::Pids, "limits.pids"),
             (self.cpus.is_some(), Controller::Cpu, "limits.cpus"),
-            (
-                self.cpu_weight.is_some(),
-                Controller::Cpu,
-                "limits.cpu_weight",
-            ),
+            (self.cpu_weight.is_some(), Controller::Cpu, "limits.cpu_weight"),
             (self.cpuset.is_some(), Controller::Cpuset, "limits.cpuset"),
             (!self.io.is_empty(), Controller::Blkio, "limits.io"),
-            (
-                self.io_weight.is_some(),
-                Controller::Blkio,
-                "limits.io weight",
-            ),
+            (self.io_weight.is_some(), Controller::Blkio, "limits.io weight"),
         ];
         let mut asked = BTreeMap::new();
         for (is_asked, controller, key) in keys {
@@ -117,11 +105,7 @@ impl Limits {
     /// The limit of processes, which is the same on v1 and v2.
     pub(super) fn pids_setting(&self) -> Option<Setting> {
         let setting = Setting::new("limits.pids", "pids.max", self.pids?);
-        Some(if self.pids_explicit {
-            setting
-        } else {
-            setting.best_effort()
-        })
+        Some(if self.pids_explicit { setting } else { setting.best_effort() })
     }
 
     /// The quota in microseconds per [`PERIOD_US`].
@@ -151,16 +135,8 @@ mod tests {
 
     #[test]
     fn quota_is_per_tenth_of_a_second() {
-        for (cpus, quota) in [
-            (0.01, 1_000),
-            (0.015, 1_500),
-            (1.0, 100_000),
-            (2.5, 250_000),
-        ] {
-            let limits = Limits {
-                cpus: Some(cpus),
-                ..Limits::default()
-            };
+        for (cpus, quota) in [(0.01, 1_000), (0.015, 1_500), (1.0, 100_000), (2.5, 250_000)] {
+            let limits = Limits { cpus: Some(cpus), ..Limits::default() };
             assert_eq!(limits.quota_us().unwrap(), Some(quota));
         }
         assert_eq!(Limits::default().quota_us().unwrap(), None);
@@ -169,15 +145,9 @@ mod tests {
     #[test]
     fn quota_that_is_no_number_is_refused() {
         for cpus in [0.0, 0.009, -1.0, f64::NAN, f64::INFINITY, 1e300] {
-            let limits = Limits {
-                cpus: Some(cpus),
-                ..Limits::default()
-            };
+            let limits = Limits { cpus: Some(cpus), ..Limits::default() };
             let error = limits.quota_us().unwrap_err();
-            assert_eq!(
-                (error.kind(), error.stage()),
-                (ErrorKind::InvalidInput, Stage::Cgroup)
-            );
+            assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::Cgroup));
             assert_eq!(
                 error.message(),
                 format!("limits.cpus {cpus} is not a number of processors, 0.01 or more")
@@ -187,15 +157,9 @@ mod tests {
 
     #[test]
     fn default_pids_limit_is_not_asked_for() {
-        let mut limits = Limits {
-            pids: Some(4096),
-            ..Limits::default()
-        };
+        let mut limits = Limits { pids: Some(4096), ..Limits::default() };
         assert!(limits.asked().is_empty());
         limits.pids_explicit = true;
-        assert_eq!(
-            limits.asked().into_values().collect::<Vec<_>>(),
-            ["limits.pids"]
-        );
+        assert_eq!(limits.asked().into_values().collect::<Vec<_>>(), ["limits.pids"]);
     }
 }

@@ -40,10 +40,7 @@ impl Container {
         let id = format!("test-{}-{number}", std::process::id());
         let setup = Setup::choose(machine, &id, limits)?;
         setup.create()?;
-        Ok(Container {
-            groups: setup.groups,
-            child: None,
-        })
+        Ok(Container { groups: setup.groups, child: None })
     }
 
     /// A shell that enters the groups as pid 1 does, and then runs `script`.
@@ -61,14 +58,7 @@ impl Container {
             .unwrap();
         self.child = Some(child);
         // The last group is entered last.
-        let last = self
-            .groups
-            .v1
-            .values()
-            .last()
-            .or(self.groups.v2.as_ref())
-            .unwrap()
-            .clone();
+        let last = self.groups.v1.values().last().or(self.groups.v2.as_ref()).unwrap().clone();
         until("the process is in", || {
             std::fs::read_to_string(last.join("cgroup.procs")).is_ok_and(|text| !text.is_empty())
                 || self.child.as_mut().unwrap().try_wait().unwrap().is_some()
@@ -95,10 +85,7 @@ impl Container {
             Some(dir) => (dir, v1),
             None => (self.groups.v2.as_ref().unwrap(), v2),
         };
-        std::fs::read_to_string(dir.join(name))
-            .unwrap()
-            .trim_end()
-            .to_owned()
+        std::fs::read_to_string(dir.join(name)).unwrap().trim_end().to_owned()
     }
 
     /// Ends it the way a monitor does, and looks for what is left.
@@ -135,9 +122,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 /// group can be made.
 fn machines() -> Vec<Hierarchies> {
     let as_it_is = Hierarchies::discover().unwrap();
-    let usable = Setup::choose(&as_it_is, "probe", &Limits::default())
-        .unwrap()
-        .groups;
+    let usable = Setup::choose(&as_it_is, "probe", &Limits::default()).unwrap().groups;
     if usable.is_none() {
         skip("no place for cgroups: not root, and not in a delegated group");
         return Vec::new();
@@ -155,10 +140,6 @@ fn machines() -> Vec<Hierarchies> {
 
 #[expect(clippy::print_stderr, reason = "a skip must be seen")]
 fn skip(reason: &str) {
-    assert_ne!(
-        std::env::var("LIBCTR_TEST_CGROUP").as_deref(),
-        Ok("require"),
-        "{reason}"
-    );
+    assert_ne!(std::env::var("LIBCTR_TEST_CGROUP").as_deref(), Ok("require"), "{reason}");
     eprintln!("skipped: {reason}");
 }

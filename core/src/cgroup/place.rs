@@ -53,9 +53,7 @@ impl Closed {
                   systemd-run --user --scope -p Delegate=yes PROGRAM"
                 .to_owned(),
         };
-        Error::sys(Stage::Cgroup, call, self.errno)
-            .with_kind(ErrorKind::Denied)
-            .with_hint(hint)
+        Error::sys(Stage::Cgroup, call, self.errno).with_kind(ErrorKind::Denied).with_hint(hint)
     }
 }
 
@@ -87,10 +85,7 @@ impl Place {
                 format!("boot without cgroup_disable={name}, with cgroup_enable={name}"),
             ),
             Some(Obstacle::Processes) => (
-                format!(
-                    "{:?} holds processes and so cannot hand down {name}",
-                    self.dir
-                ),
+                format!("{:?} holds processes and so cannot hand down {name}", self.dir),
                 format!(
                     "move them into a group of their own: mkdir {dir}/init && \
                      xargs -rn1 < {dir}/cgroup.procs > {dir}/init/cgroup.procs"
@@ -106,10 +101,7 @@ impl Place {
                 .with_kind(ErrorKind::Denied)
                 .with_hint(format!("as root: echo +{name} > {}", file.display()));
             }
-            None => (
-                format!("{:?} does not supply {name}", self.dir),
-                String::new(),
-            ),
+            None => (format!("{:?} does not supply {name}", self.dir), String::new()),
         };
         Error::new(
             Stage::Cgroup,
@@ -132,10 +124,7 @@ impl Place {
                 .map_err(|error| error.errno().map_or(Errno::EIO, Errno::from_raw))
         };
         let kind = text("cgroup.type")?;
-        if kind
-            .as_deref()
-            .is_some_and(|kind| kind.trim_end() != "domain")
-        {
+        if kind.as_deref().is_some_and(|kind| kind.trim_end() != "domain") {
             return Err(Errno::EOPNOTSUPP);
         }
         if !needs_controllers {
@@ -163,12 +152,7 @@ impl Place {
         } else {
             None
         };
-        Ok(Place {
-            dir: dir.to_owned(),
-            offered,
-            enabled,
-            obstacle,
-        })
+        Ok(Place { dir: dir.to_owned(), offered, enabled, obstacle })
     }
 }
 
@@ -195,18 +179,12 @@ pub(super) fn v2(
             supplied == wanted.len()
         }
         Err(errno) => {
-            closed.get_or_insert(Closed {
-                dir: dir.to_owned(),
-                errno,
-            });
+            closed.get_or_insert(Closed { dir: dir.to_owned(), errno });
             false
         }
     };
     if !try_dir(&mount.point) {
-        let own = hierarchies
-            .own()
-            .ok()
-            .and_then(|own| mount.locate(own.v2.as_deref()?));
+        let own = hierarchies.own().ok().and_then(|own| mount.locate(own.v2.as_deref()?));
         if let Some(own) = own {
             let above = own.ancestors().skip(1);
             let _ = above
@@ -218,10 +196,7 @@ pub(super) fn v2(
     match (best, closed) {
         (Some((_, place)), _) => Ok(place),
         (None, Some(closed)) => Err(closed),
-        (None, None) => Err(Closed {
-            dir: mount.point.clone(),
-            errno: Errno::ENOENT,
-        }),
+        (None, None) => Err(Closed { dir: mount.point.clone(), errno: Errno::ENOENT }),
     }
 }
 
@@ -235,19 +210,13 @@ pub(super) fn v1(
     let Err(errno) = look(&mount.point) else {
         return Ok(mount.point.clone());
     };
-    let own = hierarchies
-        .own()
-        .ok()
-        .and_then(|own| mount.locate(own.v1.get(&controller)?));
+    let own = hierarchies.own().ok().and_then(|own| mount.locate(own.v1.get(&controller)?));
     own.iter()
         .flat_map(|own| own.ancestors())
         .take_while(|dir| *dir != mount.point && dir.starts_with(&mount.point))
         .find(|dir| look(dir).is_ok())
         .map(Path::to_owned)
-        .ok_or_else(|| Closed {
-            dir: mount.point.clone(),
-            errno,
-        })
+        .ok_or_else(|| Closed { dir: mount.point.clone(), errno })
 }
 
 /// The refusal of a limit whose controller no hierarchy has.

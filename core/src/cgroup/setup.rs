@@ -55,10 +55,7 @@ impl Setup {
             .copied()
             .filter(|controller| !hierarchies.v1.contains_key(controller))
             .collect();
-        let unified = hierarchies
-            .v2
-            .as_ref()
-            .map(|mount| place::v2(hierarchies, mount, &wanted));
+        let unified = hierarchies.v2.as_ref().map(|mount| place::v2(hierarchies, mount, &wanted));
         let mut setup = Setup::default();
         if let Some(Ok(place)) = &unified {
             setup.groups.v2 = Some(place.dir.join(&name));
@@ -94,9 +91,7 @@ impl Setup {
         limits: &Limits,
     ) -> Result<()> {
         if !place.is_enabled(controller) {
-            let (_, list) = self
-                .enable
-                .get_or_insert_with(|| (place.dir.clone(), Vec::new()));
+            let (_, list) = self.enable.get_or_insert_with(|| (place.dir.clone(), Vec::new()));
             list.push((controller, limits.asked().remove(&controller)));
         }
         let group = place.dir.join(name);
@@ -104,8 +99,7 @@ impl Setup {
         if controller == Controller::Memory && limits.memory.is_some() && limits.swap.is_none() {
             settings.push(v2::no_swap());
         }
-        self.settings
-            .extend(settings.into_iter().map(|setting| (group.clone(), setting)));
+        self.settings.extend(settings.into_iter().map(|setting| (group.clone(), setting)));
         Ok(())
     }
 
@@ -118,8 +112,7 @@ impl Setup {
     ) -> Result<()> {
         let group = dir.join(name);
         let settings = v1::first_settings(controller, limits, dir)?;
-        self.settings
-            .extend(settings.into_iter().map(|setting| (group.clone(), setting)));
+        self.settings.extend(settings.into_iter().map(|setting| (group.clone(), setting)));
         self.groups.v1.insert(controller, group);
         Ok(())
     }
@@ -152,9 +145,7 @@ impl Setup {
             file::make_dir(dir)?;
             made.push(dir);
         }
-        self.settings
-            .iter()
-            .try_for_each(|(dir, setting)| setting.apply(dir))
+        self.settings.iter().try_for_each(|(dir, setting)| setting.apply(dir))
     }
 }
 
@@ -242,10 +233,9 @@ pub(super) fn update(groups: &Groups, limits: &Limits) -> Result<()> {
     for (controller, key) in limits.asked() {
         let (dir, settings) = match (groups.v1.get(&controller), &groups.v2) {
             (Some(dir), _) => (dir, v1::changes(controller, limits, dir)?),
-            (None, Some(dir)) if is_given(dir, controller)? => (
-                dir,
-                v2::settings(controller, limits, dir.parent().unwrap_or(dir))?,
-            ),
+            (None, Some(dir)) if is_given(dir, controller)? => {
+                (dir, v2::settings(controller, limits, dir.parent().unwrap_or(dir))?)
+            }
             _ => return Err(groupless(key, controller)),
         };
         settings.iter().try_for_each(|setting| setting.apply(dir))?;
@@ -267,9 +257,7 @@ fn groupless(key: &str, controller: Controller) -> Error {
 fn is_given(dir: &Path, controller: Controller) -> Result<bool> {
     let listed = || {
         let text = file::read(dir, "cgroup.controllers")?;
-        Ok(text
-            .split_whitespace()
-            .any(|name| name == controller.v2_name()))
+        Ok(text.split_whitespace().any(|name| name == controller.v2_name()))
     };
     let word = format!("+{}", controller.v2_name());
     match dir.parent() {

@@ -181,9 +181,7 @@ fn memory_v1(dir: &Path) -> Result<MemoryStats> {
         current,
         peak: value(dir, "memory.max_usage_in_bytes")?,
         limit: value(dir, "memory.limit_in_bytes")?.filter(|&limit| limit < v1::UNLIMITED),
-        swap: with_swap
-            .zip(current)
-            .map(|(both, memory)| both.saturating_sub(memory)),
+        swap: with_swap.zip(current).map(|(both, memory)| both.saturating_sub(memory)),
         oom_kills: field(dir, "memory.oom_control", "oom_kill")?,
     })
 }
@@ -266,10 +264,7 @@ mod tests {
     #[test]
     fn figures_that_are_not_measured_are_absent() {
         let dir = tempfile::tempdir().unwrap();
-        let groups = Groups {
-            v2: Some(dir.path().to_owned()),
-            ..Groups::default()
-        };
+        let groups = Groups { v2: Some(dir.path().to_owned()), ..Groups::default() };
         assert_eq!(super::read(&groups).unwrap(), Stats::default());
         assert_eq!(
             serde_json::to_string(&Stats::default()).unwrap(),
@@ -277,11 +272,8 @@ mod tests {
         );
         assert_eq!(super::read(&Groups::default()).unwrap(), Stats::default());
 
-        fs::write(
-            dir.path().join("cpu.stat"),
-            "usage_usec 3\nuser_usec 2\nsystem_usec 1\n",
-        )
-        .unwrap();
+        fs::write(dir.path().join("cpu.stat"), "usage_usec 3\nuser_usec 2\nsystem_usec 1\n")
+            .unwrap();
         fs::write(dir.path().join("memory.max"), "max\n").unwrap();
         fs::write(dir.path().join("pids.events"), "max 7\n").unwrap();
         let stats = super::read(&groups).unwrap();
@@ -291,9 +283,6 @@ mod tests {
             system_ns: Some(1000),
             ..CpuStats::default()
         };
-        assert_eq!(
-            (stats.cpu, stats.memory.limit, stats.pids.refused),
-            (cpu, None, Some(7))
-        );
+        assert_eq!((stats.cpu, stats.memory.limit, stats.pids.refused), (cpu, None, Some(7)));
     }
 }

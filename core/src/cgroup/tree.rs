@@ -124,11 +124,7 @@ fn signal(top: &Path) -> Result<()> {
                 // ended (ESRCH), or a thread's id from a threaded group (EINVAL)
                 Err(Errno::ESRCH | Errno::EINVAL) => {}
                 Err(errno) => {
-                    return Err(Error::sys(
-                        Stage::Cgroup,
-                        format!("pidfd_open({pid})"),
-                        errno,
-                    ));
+                    return Err(Error::sys(Stage::Cgroup, format!("pidfd_open({pid})"), errno));
                 }
             }
         }
@@ -137,11 +133,7 @@ fn signal(top: &Path) -> Result<()> {
             match sys::pidfd_send_signal(fd.as_fd(), libc::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(errno) => {
-                    return Err(Error::sys(
-                        Stage::Cgroup,
-                        format!("kill({pid}, SIGKILL)"),
-                        errno,
-                    ));
+                    return Err(Error::sys(Stage::Cgroup, format!("kill({pid}, SIGKILL)"), errno));
                 }
             }
         }

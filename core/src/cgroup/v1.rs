@@ -167,11 +167,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     fn limits(memory: Option<u64>, swap: Option<u64>) -> Limits {
-        Limits {
-            memory,
-            swap,
-            ..Limits::default()
-        }
+        Limits { memory, swap, ..Limits::default() }
     }
 
     fn memory(value: u64) -> Setting {
@@ -184,14 +180,8 @@ mod tests {
 
     #[test]
     fn a_new_group_takes_memory_then_the_sum() {
-        assert_eq!(
-            first_memory(&limits(Some(10), Some(5)), true).unwrap(),
-            [memory(10), both(15)]
-        );
-        assert_eq!(
-            first_memory(&limits(Some(10), None), true).unwrap(),
-            [memory(10), both(10)]
-        );
+        assert_eq!(first_memory(&limits(Some(10), Some(5)), true).unwrap(), [memory(10), both(15)]);
+        assert_eq!(first_memory(&limits(Some(10), None), true).unwrap(), [memory(10), both(10)]);
         assert_eq!(first_memory(&limits(None, None), true).unwrap(), []);
         let most = first_memory(&limits(Some(10), Some(u64::MAX)), true).unwrap();
         assert_eq!(most, [memory(10), both(u64::MAX)]);

@@ -21,11 +21,7 @@ pub(super) fn settings(
     let mut settings = Vec::new();
     match controller {
         Controller::Memory => {
-            settings.extend(
-                limits
-                    .memory
-                    .map(|n| Setting::new("limits.memory", "memory.max", n)),
-            );
+            settings.extend(limits.memory.map(|n| Setting::new("limits.memory", "memory.max", n)));
             settings.extend(
                 limits
                     .swap
@@ -41,9 +37,7 @@ pub(super) fn settings(
                 settings.push(Setting::new("limits.cpus", "cpu.max", value));
             }
             settings.extend(
-                limits
-                    .cpu_weight
-                    .map(|n| Setting::new("limits.cpu_weight", "cpu.weight", n)),
+                limits.cpu_weight.map(|n| Setting::new("limits.cpu_weight", "cpu.weight", n)),
             );
         }
         Controller::Cpuset => {
@@ -55,10 +49,8 @@ pub(super) fn settings(
         Controller::Blkio => {
             for limit in &limits.io {
                 let device = limit.device;
-                let rates: String = limit
-                    .rates()
-                    .map(|(name, _, rate)| format!(" {name}={rate}"))
-                    .collect();
+                let rates: String =
+                    limit.rates().map(|(name, _, rate)| format!(" {name}={rate}")).collect();
                 let value = format!("{}:{}{rates}", device.major, device.minor);
                 settings.push(Setting::new(IO, "io.max", value));
             }
@@ -93,36 +85,22 @@ mod tests {
     #[test]
     fn rates_of_a_device_are_one_line() {
         let limit = IoLimit {
-            device: Device {
-                major: 8,
-                minor: 16,
-            },
+            device: Device { major: 8, minor: 16 },
             read_bps: Some(1_000_000),
             write_bps: None,
             read_iops: None,
             write_iops: Some(50),
         };
-        let limits = Limits {
-            io: vec![limit],
-            ..Limits::default()
-        };
+        let limits = Limits { io: vec![limit], ..Limits::default() };
         assert_eq!(
             settings(Controller::Blkio, &limits, "/".as_ref()).unwrap(),
-            [Setting::new(
-                "limits.io",
-                "io.max",
-                "8:16 rbps=1000000 wiops=50"
-            )]
+            [Setting::new("limits.io", "io.max", "8:16 rbps=1000000 wiops=50")]
         );
     }
 
     #[test]
     fn quota_carries_its_period() {
-        let limits = Limits {
-            cpus: Some(0.5),
-            cpu_weight: Some(7),
-            ..Limits::default()
-        };
+        let limits = Limits { cpus: Some(0.5), cpu_weight: Some(7), ..Limits::default() };
         assert_eq!(
             settings(Controller::Cpu, &limits, "/".as_ref()).unwrap(),
             [

@@ -57,7 +57,6 @@ impl Channel {
             }
         };
         let fd = match fd {
-
             Some(number) => Some(sys::adopt_received(number).map_err(failed)?),
             None => None,
         };

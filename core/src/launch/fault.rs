@@ -25,9 +25,11 @@ pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
             let hint = "it must exist inside the container, with its interpreter or loader";
             error.with_kind(ErrorKind::ProgramNotFound).with_hint(hint)
         }
-        (Stage::Exec, Call::Execve, Errno::EACCES | Errno::ENOEXEC | Errno::EPERM | Errno::EISDIR) => {
-            error.with_kind(ErrorKind::ProgramNotExecutable)
-        }
+        (
+            Stage::Exec,
+            Call::Execve,
+            Errno::EACCES | Errno::ENOEXEC | Errno::EPERM | Errno::EISDIR,
+        ) => error.with_kind(ErrorKind::ProgramNotExecutable),
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
@@ -57,7 +59,8 @@ fn stage(step: Step) -> Stage {
 fn call_alone(fault: Fault) -> String {
     match (fault.step, fault.call) {
         (Step::Launch, Call::Died) => {
-            "pid 1 was killed before the program was executed (is the memory limit too small?)".into()
+            "pid 1 was killed before the program was executed (is the memory limit too small?)"
+                .into()
         }
         (Step::Launch, Call::Clone) => "clone3(new namespaces, CLONE_INTO_CGROUP) of pid 1".into(),
         (_, call) => format!("{}()", call.name()),

@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::io::ErrorKind as IoErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use libctr_helper::plan::{Kind, option, strict};
-use nix::libc::{MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
+use nix::libc::{self, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
 
 use super::plan::Plan;
 use crate::error::{Error, Result, Stage};
@@ -103,7 +104,11 @@ fn overlay(plan: &mut Plan, root: &Root<'_>) {
         Upper::Disk(directory) => (directory.join("fs"), directory.join("work")),
     };
     let RootDirectory { mode, uid, gid, .. } = root.top;
-    directory(plan, &upper, &UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false });
+    directory(
+        plan,
+        &upper,
+        &UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false },
+    );
     directory(plan, &work, &plain(0o700));
     for made in &root.sandbox.prepared {
         directory(plan, &upper.join(&made.path), made);
@@ -143,10 +148,17 @@ fn kernel(plan: &mut Plan, root: &Root<'_>) {
 /// Device nodes and links of a fresh `/dev` (OCI runtime specification,
 /// config-linux.md, "Default Devices").
 fn devices(plan: &mut Plan) {
-    let nodes = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+    let nodes = [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ];
     for (name, major, minor) in nodes {
         plan.record(Kind::Node, |body| {
-            let mode = nix::libc::S_IFCHR | 0o666;
+            let mode = libc::S_IFCHR | 0o666;
             body.u32(mode).u32(major).u32(minor).string(format!("dev/{name}"));
         });
     }
@@ -259,20 +271,28 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
 fn is_directory(index: usize, source: &Path) -> Result<bool> {
     match fs::metadata(source) {
         Ok(metadata) => Ok(metadata.is_dir()),
-        Err(error) => {
-            Err(Error::io(Stage::Filesystem, format!("mounts[{index}].source: stat({source:?})"), error))
-        }
+        Err(error) => Err(Error::io(
+            Stage::Filesystem,
+            format!("mounts[{index}].source: stat({source:?})"),
+            error,
+        )),
     }
 }
 
 /// A view of a directory of the host whose changes stay on the stage.
-fn copy_on_write(plan: &mut Plan, root: &Root<'_>, name: &str, source: &Path, target: &Path, read_only: bool) {
+fn copy_on_write(
+    plan: &mut Plan,
+    root: &Root<'_>,
+    name: &str,
+    source: &Path,
+    target: &Path,
+    read_only: bool,
+) {
     let base = root.stage.join(name);
     let (upper, work) = (base.join("u"), base.join("w"));
     directory(plan, &base, &plain(0o700));
     // The view's top directory looks like the source's.
     let top = fs::metadata(source).map_or(plain(0o755), |metadata| {
-        use std::os::unix::fs::MetadataExt;
         let (mode, uid, gid) = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
         UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false }
     });

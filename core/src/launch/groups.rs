@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use nix::libc;
+
 use crate::cgroup::{self, Hierarchies, Setup};
 use crate::error::{Error, Result, Stage};
 use crate::spec::{Device, Limits};
@@ -40,11 +42,11 @@ pub(crate) fn of(limits: &Limits) -> Result<cgroup::Limits> {
 /// The number of a block device that may be given by its path.
 fn number(device: &Device) -> Result<cgroup::Device> {
     match device {
-        Device::Number { major, minor } => Ok(cgroup::Device { major: *major, minor: *minor }),
+        Device::Number(major, minor) => Ok(cgroup::Device { major: *major, minor: *minor }),
         Device::Path(path) => {
             let metadata = std::fs::metadata(path)
                 .map_err(|error| Error::io(Stage::Cgroup, format!("stat({path:?})"), error))?;
-            if metadata.mode() & nix::libc::S_IFMT != nix::libc::S_IFBLK {
+            if metadata.mode() & libc::S_IFMT != libc::S_IFBLK {
                 let message = format!("limits.io: {path:?} is no block device");
                 return Err(Error::invalid(Stage::Cgroup, message));
             }

@@ -8,8 +8,8 @@
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -57,7 +57,8 @@ fn identity(fd: &OwnedFd) -> Option<(u64, u64)> {
 pub(super) fn memory_file(name: &CStr, contents: &[u8], executable: bool) -> Result<OwnedFd> {
     let failed = |call: &str, errno| Error::sys(Stage::Launch, format!("{call}({name:?})"), errno);
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let wanted = MFdFlags::from_bits_retain(if executable { libc::MFD_EXEC } else { libc::MFD_NOEXEC_SEAL });
+    let wanted =
+        MFdFlags::from_bits_retain(if executable { libc::MFD_EXEC } else { libc::MFD_NOEXEC_SEAL });
     let fd = match memfd_create(name, flags | wanted) {
         // Before Linux 6.3 neither flag was known.
         Err(Errno::EINVAL) => memfd_create(name, flags),
@@ -71,7 +72,8 @@ pub(super) fn memory_file(name: &CStr, contents: &[u8], executable: bool) -> Res
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_WRITE;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).map_err(|errno| failed("fcntl(F_ADD_SEALS)", errno))?;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))
+        .map_err(|errno| failed("fcntl(F_ADD_SEALS)", errno))?;
     Ok(file.into())
 }
 

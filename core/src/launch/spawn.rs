@@ -43,24 +43,20 @@ struct Job<'a> {
     helper_stack: *mut c_void,
     /// The helper's pidfd, in the host's descriptor table.
     pidfd: AtomicI32,
-    helper: AtomicI32,
     /// errno of `clone`.
     clone: AtomicI32,
     /// errno of `execveat`.
     execveat: AtomicI32,
 }
 
-/// A helper that has executed: the descriptor that becomes readable when it
-/// ends, and its process id.
-#[derive(Debug)]
-pub(super) struct Helper {
-    pub(super) pidfd: OwnedFd,
-    pub(super) pid: i32,
-}
-
-/// Executes `program` with the number of the plan's descriptor as its only
-/// argument, an empty environment and no descriptors but 0–2 and `keep`.
-pub(super) fn spawn(program: BorrowedFd<'_>, plan: BorrowedFd<'_>, keep: &[RawFd]) -> Result<Helper> {
+/// Executes `program` and returns its pidfd. Its only argument is the number of
+/// the plan's descriptor, its environment is empty, and of the host's
+/// descriptors it has 0–2 and `keep`.
+pub(super) fn spawn(
+    program: BorrowedFd<'_>,
+    plan: BorrowedFd<'_>,
+    keep: &[RawFd],
+) -> Result<OwnedFd> {
     let name = c"libctr";
     let number = CString::new(plan.as_raw_fd().to_string()).unwrap_or_default();
     let mut stacks = sys::Memory::new(2 * STACK).map_err(|errno| {
@@ -74,7 +70,6 @@ pub(super) fn spawn(program: BorrowedFd<'_>, plan: BorrowedFd<'_>, keep: &[RawFd
         keep,
         helper_stack: helper_top,
         pidfd: AtomicI32::new(-1),
-        helper: AtomicI32::new(-1),
         clone: AtomicI32::new(0),
         execveat: AtomicI32::new(0),
     };
@@ -97,7 +92,7 @@ pub(super) fn spawn(program: BorrowedFd<'_>, plan: BorrowedFd<'_>, keep: &[RawFd
         [0, 0] => {
             let pidfd = sys::adopt_received(pidfd)
                 .map_err(|errno| Error::sys(Stage::Launch, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
-            Ok(Helper { pidfd, pid: job.helper.load(Ordering::Relaxed) })
+            Ok(pidfd)
         }
         [0, errno] => {
             drop(sys::adopt_received(pidfd));
@@ -120,7 +115,6 @@ extern "C" fn middle(argument: *mut c_void) -> c_int {
     if pid < 0 {
         job.clone.store(Errno::last_raw(), Ordering::Relaxed);
     }
-    job.helper.store(pid, Ordering::Relaxed);
     exit()
 }
 
@@ -142,9 +136,7 @@ extern "C" fn helper(argument: *mut c_void) -> c_int {
     let flags = libc::AT_EMPTY_PATH;
     // SAFETY: both vectors end in a null and point to strings of the host,
     // whose memory this still is.
-    unsafe {
-        libc::syscall(libc::SYS_execveat, job.program, empty, arguments, environment, flags)
-    };
+    unsafe { libc::syscall(libc::SYS_execveat, job.program, empty, arguments, environment, flags) };
     job.execveat.store(Errno::last_raw(), Ordering::Relaxed);
     exit()
 }
@@ -156,4 +148,3 @@ fn exit() -> ! {
         unsafe { libc::syscall(libc::SYS_exit, 0) };
     }
 }
-

@@ -66,7 +66,8 @@ pub(super) fn open(streams: [Stdio; 3]) -> Result<Streams> {
             }
         });
     }
-    let program = program.try_into().map_err(|_| Error::sys(Stage::Exec, "stdio", Errno::EINVAL))?;
+    let program =
+        program.try_into().map_err(|_| Error::sys(Stage::Exec, "stdio", Errno::EINVAL))?;
     Ok(Streams { program, caller, log })
 }
 
@@ -92,7 +93,9 @@ fn inherit(number: usize) -> Result<OwnedFd> {
     };
     match sys::dup(stream) {
         Err(Errno::EBADF) => null(),
-        Err(errno) => Err(Error::sys(Stage::Exec, format!("fcntl({number}, F_DUPFD_CLOEXEC)"), errno)),
+        Err(errno) => {
+            Err(Error::sys(Stage::Exec, format!("fcntl({number}, F_DUPFD_CLOEXEC)"), errno))
+        }
         Ok(fd) => Ok(fd),
     }
 }

@@ -54,16 +54,9 @@ pub(super) fn command(spec: &RunSpec, image: Option<&Config>) -> Result<Vec<OsSt
 pub(super) fn programs(name: &OsStr, path: Option<&OsStr>) -> Result<Vec<OsString>> {
     let bytes = name.as_bytes();
     if bytes.is_empty() || bytes.len() >= PATH_MAX {
-        let message = format!(
-            "the program's name has {} bytes, expected 1 to {}",
-            bytes.len(),
-            PATH_MAX - 1
-        );
-        return Err(Error::new(
-            Stage::Process,
-            ErrorKind::ProgramNotFound,
-            message,
-        ));
+        let message =
+            format!("the program's name has {} bytes, expected 1 to {}", bytes.len(), PATH_MAX - 1);
+        return Err(Error::new(Stage::Process, ErrorKind::ProgramNotFound, message));
     }
     if bytes.contains(&b'/') {
         return Ok(vec![name.to_owned()]);
@@ -73,23 +66,13 @@ pub(super) fn programs(name: &OsStr, path: Option<&OsStr>) -> Result<Vec<OsStrin
             "the program's name has {} bytes, a file name has at most {NAME_MAX}",
             bytes.len()
         );
-        return Err(Error::new(
-            Stage::Process,
-            ErrorKind::ProgramNotFound,
-            message,
-        ));
+        return Err(Error::new(Stage::Process, ErrorKind::ProgramNotFound, message));
     }
     let path = path.unwrap_or(OsStr::new(DEFAULT_PATH)).as_bytes();
     let mut seen = HashSet::new();
     let candidates = path
         .split(|byte| *byte == b':')
-        .map(|directory| {
-            if directory.is_empty() {
-                b"."
-            } else {
-                directory
-            }
-        })
+        .map(|directory| if directory.is_empty() { b"." } else { directory })
         .filter(|directory| directory.len() + 1 + bytes.len() < PATH_MAX && seen.insert(*directory))
         .map(|directory| OsStr::from_bytes(&[directory, b"/", bytes].concat()).to_owned());
     Ok(candidates.collect())
@@ -108,22 +91,13 @@ mod tests {
     }
 
     fn image(entrypoint: &[&str], cmd: &[&str]) -> Config {
-        ConfigBuilder::default()
-            .entrypoint(list(entrypoint))
-            .cmd(list(cmd))
-            .build()
-            .unwrap()
+        ConfigBuilder::default().entrypoint(list(entrypoint)).cmd(list(cmd)).build().unwrap()
     }
 
     #[test]
     fn arguments_and_entry_points_combine_as_in_docker() {
         let both = image(&["/entry"], &["cmd", "1"]);
-        let texts = |words: &[&str]| {
-            words
-                .iter()
-                .map(|word| Text::from(*word))
-                .collect::<Vec<_>>()
-        };
+        let texts = |words: &[&str]| words.iter().map(|word| Text::from(*word)).collect::<Vec<_>>();
         type Words = &'static [&'static str];
         let cases: [(Option<Words>, Words, Words); 8] = [
             (None, &[], &["/entry", "cmd", "1"]),
@@ -142,33 +116,20 @@ mod tests {
                 ..RunSpec::default()
             };
             let expected: Vec<_> = expected.iter().map(OsString::from).collect();
-            assert_eq!(
-                command(&spec, Some(&both)).unwrap(),
-                expected,
-                "{entrypoint:?} {args:?}"
-            );
+            assert_eq!(command(&spec, Some(&both)).unwrap(), expected, "{entrypoint:?} {args:?}");
         }
     }
 
     #[test]
     fn nothing_to_run_is_refused() {
-        let cleared = RunSpec {
-            entrypoint: Some(vec!["".into()]),
-            ..RunSpec::default()
-        };
+        let cleared = RunSpec { entrypoint: Some(vec!["".into()]), ..RunSpec::default() };
         let both = image(&["/entry"], &["cmd"]);
         let nothing = image(&[], &[]);
         let default = RunSpec::default();
-        for (spec, image) in [
-            (&cleared, Some(&both)),
-            (&default, Some(&nothing)),
-            (&default, None),
-        ] {
+        for (spec, image) in [(&cleared, Some(&both)), (&default, Some(&nothing)), (&default, None)]
+        {
             let error = command(spec, image).unwrap_err();
-            assert_eq!(
-                (error.kind(), error.stage()),
-                (ErrorKind::InvalidInput, Stage::Process)
-            );
+            assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::Process));
             assert_eq!(
                 error.message(),
                 "no command: the image has no Entrypoint or Cmd and args is empty"
@@ -178,43 +139,24 @@ mod tests {
 
     fn candidates(name: &str, path: Option<&str>) -> Vec<String> {
         let found = programs(OsStr::new(name), path.map(OsStr::new)).unwrap();
-        found
-            .into_iter()
-            .map(|file| file.into_string().unwrap())
-            .collect()
+        found.into_iter().map(|file| file.into_string().unwrap()).collect()
     }
 
     #[test]
     fn candidates_follow_the_search_path() {
-        assert_eq!(
-            candidates("sh", Some("/bin:/usr/bin:/bin")),
-            ["/bin/sh", "/usr/bin/sh"]
-        );
-        assert_eq!(
-            candidates("sh", Some(":rel::/bin")),
-            ["./sh", "rel/sh", "/bin/sh"]
-        );
+        assert_eq!(candidates("sh", Some("/bin:/usr/bin:/bin")), ["/bin/sh", "/usr/bin/sh"]);
+        assert_eq!(candidates("sh", Some(":rel::/bin")), ["./sh", "rel/sh", "/bin/sh"]);
         assert_eq!(candidates("./sh", Some("/bin")), ["./sh"]);
         assert_eq!(candidates("/bin/sh", None), ["/bin/sh"]);
         assert_eq!(candidates("sh", None).len(), 6);
-        assert_eq!(
-            candidates("sh", Some(&format!("/{}:/bin", "d".repeat(4100)))),
-            ["/bin/sh"]
-        );
+        assert_eq!(candidates("sh", Some(&format!("/{}:/bin", "d".repeat(4100)))), ["/bin/sh"]);
     }
 
     #[test]
     fn names_that_no_file_has_are_refused() {
-        for name in [
-            "".to_owned(),
-            "n".repeat(256),
-            format!("/{}", "n".repeat(4095)),
-        ] {
+        for name in ["".to_owned(), "n".repeat(256), format!("/{}", "n".repeat(4095))] {
             let error = programs(OsStr::new(&name), None).unwrap_err();
-            assert_eq!(
-                (error.kind(), error.stage()),
-                (ErrorKind::ProgramNotFound, Stage::Process)
-            );
+            assert_eq!((error.kind(), error.stage()), (ErrorKind::ProgramNotFound, Stage::Process));
         }
         assert_eq!(candidates(&"n".repeat(255), Some("/bin")).len(), 1);
     }

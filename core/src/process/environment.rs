@@ -26,9 +26,7 @@ pub(super) struct Environment {
 impl Environment {
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         let place = self.places.get(OsStr::new(name))?;
-        self.entries[*place]
-            .as_ref()
-            .map(|(_, value)| value.as_os_str())
+        self.entries[*place].as_ref().map(|(_, value)| value.as_os_str())
     }
 
     fn set(&mut self, name: &OsStr, value: Option<OsString>) {
@@ -102,36 +100,21 @@ mod tests {
         let image: Vec<_> = image.iter().map(|entry| (*entry).to_owned()).collect();
         let host = |name: &str| (name == "LANG").then(|| "C.UTF-8".into());
         let env = merge(spec, &image, "box", OsStr::new("/root"), host).unwrap();
-        env.into_strings()
-            .into_iter()
-            .map(|entry| entry.into_string().unwrap())
-            .collect()
+        env.into_strings().into_iter().map(|entry| entry.into_string().unwrap()).collect()
     }
 
     #[test]
     fn defaults_are_path_hostname_home_and_term_of_a_terminal() {
         let path = format!("PATH={DEFAULT_PATH}");
-        assert_eq!(
-            strings(&RunSpec::default(), &[]),
-            [&path, "HOSTNAME=box", "HOME=/root"]
-        );
-        let spec = RunSpec {
-            tty: true,
-            ..RunSpec::default()
-        };
-        assert_eq!(
-            strings(&spec, &[]),
-            [&path, "HOSTNAME=box", "HOME=/root", "TERM=xterm"]
-        );
+        assert_eq!(strings(&RunSpec::default(), &[]), [&path, "HOSTNAME=box", "HOME=/root"]);
+        let spec = RunSpec { tty: true, ..RunSpec::default() };
+        assert_eq!(strings(&spec, &[]), [&path, "HOSTNAME=box", "HOME=/root", "TERM=xterm"]);
     }
 
     #[test]
     fn later_sources_win_and_null_removes() {
         let inherit_env = vec!["LANG".into(), "UNSET_ON_HOST".into()];
-        let mut spec = RunSpec {
-            inherit_env,
-            ..RunSpec::default()
-        };
+        let mut spec = RunSpec { inherit_env, ..RunSpec::default() };
         spec.env.insert("B".into(), Some("spec".into()));
         spec.env.insert("HOME".into(), None);
         spec.env.insert("NEW".into(), Some("a=b".into()));
@@ -148,15 +131,7 @@ mod tests {
         ];
         assert_eq!(
             strings(&spec, &image),
-            [
-                "PATH=/bin",
-                "B=spec",
-                "LANG=C.UTF-8",
-                "UNSET_ON_HOST=kept",
-                "A=2",
-                "E=",
-                "NEW=a=b"
-            ]
+            ["PATH=/bin", "B=spec", "LANG=C.UTF-8", "UNSET_ON_HOST=kept", "A=2", "E=", "NEW=a=b"]
         );
     }
 
@@ -166,14 +141,8 @@ mod tests {
             let image = ["B=1".to_owned(), entry.to_owned()];
             let error =
                 merge(&RunSpec::default(), &image, "", OsStr::new("/"), |_| None).unwrap_err();
-            assert_eq!(
-                (error.kind(), error.stage()),
-                (ErrorKind::InvalidInput, Stage::Process)
-            );
-            assert!(
-                error.message().starts_with("Env[1] of the image is"),
-                "{error}"
-            );
+            assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::Process));
+            assert!(error.message().starts_with("Env[1] of the image is"), "{error}");
         }
     }
 }

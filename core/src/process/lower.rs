@@ -37,21 +37,12 @@ pub(super) fn look_up(lowers: &[PathBuf], path: &[OsString]) -> Result<Option<En
     'layers: for (layer, lower) in lowers.iter().enumerate() {
         let failed = |errno| {
             let full = lower.join(path.iter().collect::<PathBuf>());
-            Error::sys(
-                Stage::User,
-                format!("openat({full:?}, O_PATH|O_NOFOLLOW)"),
-                errno,
-            )
+            Error::sys(Stage::User, format!("openat({full:?}, O_PATH|O_NOFOLLOW)"), errno)
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut directory = open(lower, flags, Mode::empty())
-            .and_then(sys::high)
-            .map_err(|errno| {
-                Error::sys(
-                    Stage::User,
-                    format!("open({lower:?}, O_PATH|O_DIRECTORY)"),
-                    errno,
-                )
+        let mut directory =
+            open(lower, flags, Mode::empty()).and_then(sys::high).map_err(|errno| {
+                Error::sys(Stage::User, format!("open({lower:?}, O_PATH|O_DIRECTORY)"), errno)
             })?;
         let mut hides_below = false;
         for name in parents {
@@ -73,13 +64,7 @@ pub(super) fn look_up(lowers: &[PathBuf], path: &[OsString]) -> Result<Option<En
                 let stat = fstat(&itself).map_err(failed)?;
                 let kind = kind(&stat);
                 let whiteout = kind == SFlag::S_IFCHR && stat.st_rdev == 0;
-                let entry = Entry {
-                    layer,
-                    parent: directory,
-                    name: last.clone(),
-                    itself,
-                    kind,
-                };
+                let entry = Entry { layer, parent: directory, name: last.clone(), itself, kind };
                 return Ok((!whiteout).then_some(entry));
             }
             None if hides_below => return Ok(None),
@@ -133,17 +118,14 @@ pub(super) mod tests {
     use tempfile::TempDir;
 
     use super::look_up;
-    use crate::sys::tests::fsetxattr;
+    use crate::sys::fsetxattr;
+    use std::os::fd::AsFd;
 
     /// Layers top first, each with an `etc` directory.
     pub(in crate::process) fn layers(count: usize) -> (TempDir, Vec<PathBuf>) {
         let top = tempfile::tempdir().unwrap();
-        let layers: Vec<_> = (0..count)
-            .map(|layer| top.path().join(layer.to_string()))
-            .collect();
-        layers
-            .iter()
-            .for_each(|layer| create_dir_all(layer.join("etc")).unwrap());
+        let layers: Vec<_> = (0..count).map(|layer| top.path().join(layer.to_string())).collect();
+        layers.iter().for_each(|layer| create_dir_all(layer.join("etc")).unwrap());
         (top, layers)
     }
 
@@ -189,14 +171,14 @@ pub(super) mod tests {
             let (_top, layers) = layers(2);
             write(layers[1].join("etc/passwd"), "").unwrap();
             let etc = File::open(layers[0].join("etc")).unwrap();
-            match fsetxattr(&etc, name, b"x") {
+            match fsetxattr(etc.as_fd(), name, b"x") {
                 // The first needs root, the second Linux 6.6 on a tmpfs.
                 Err(Errno::EPERM | Errno::EOPNOTSUPP) => continue,
                 result => result.unwrap(),
             }
             tried += 1;
             assert_eq!(found(&layers), Some(1));
-            fsetxattr(&etc, name, b"y").unwrap();
+            fsetxattr(etc.as_fd(), name, b"y").unwrap();
             assert_eq!(found(&layers), None);
             write(layers[0].join("etc/passwd"), "").unwrap();
             assert_eq!(found(&layers), Some(0));

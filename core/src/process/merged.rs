@@ -49,12 +49,7 @@ pub(super) fn read(lowers: &[PathBuf], path: &str) -> Result<Option<Found>> {
         | OFlag::O_NONBLOCK
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
-    let call = || {
-        format!(
-            "openat({:?}, O_RDONLY|O_NOFOLLOW|O_NONBLOCK)",
-            layer.join(path)
-        )
-    };
+    let call = || format!("openat({:?}, O_RDONLY|O_NOFOLLOW|O_NONBLOCK)", layer.join(path));
     let file = openat(&entry.parent, entry.name.as_os_str(), flags, Mode::empty())
         .and_then(sys::high)
         .map_err(|errno| Error::sys(Stage::User, call(), errno))?;
@@ -185,11 +180,7 @@ mod tests {
         fn refusal(&self) -> (ErrorKind, Stage, String) {
             let error = read(&self.1, "etc/passwd").unwrap_err();
             let top = self.0.path().to_str().unwrap();
-            (
-                error.kind(),
-                error.stage(),
-                error.to_string().replace(top, "TOP"),
-            )
+            (error.kind(), error.stage(), error.to_string().replace(top, "TOP"))
         }
     }
 
@@ -199,10 +190,7 @@ mod tests {
         assert_eq!(layers.text(), None);
         write(layers.at(1, "etc/passwd"), "bottom").unwrap();
         let found = read(&layers.1, "etc/passwd").unwrap().unwrap();
-        assert_eq!(
-            (found.bytes.as_slice(), &found.layer),
-            (&b"bottom"[..], &layers.1[1])
-        );
+        assert_eq!((found.bytes.as_slice(), &found.layer), (&b"bottom"[..], &layers.1[1]));
     }
 
     #[test]
@@ -223,11 +211,7 @@ mod tests {
         }
         create_dir_all(layers.at(1, "usr/lib")).unwrap();
         write(layers.at(1, "usr/lib/passwd"), "inside").unwrap();
-        for target in [
-            "/usr/lib/passwd",
-            "../usr/lib/passwd",
-            "../../../usr/./lib/../lib/passwd",
-        ] {
+        for target in ["/usr/lib/passwd", "../usr/lib/passwd", "../../../usr/./lib/../lib/passwd"] {
             symlink(target, &link).unwrap();
             assert_eq!(layers.text().unwrap(), "inside", "{target}");
             fs::remove_file(&link).unwrap();
@@ -235,10 +219,7 @@ mod tests {
         symlink("passwd", &link).unwrap();
         let (kind, stage, text) = layers.refusal();
         assert_eq!((kind, stage), (ErrorKind::InvalidInput, Stage::User));
-        assert!(
-            text.starts_with("user: readlinkat(\"TOP/0/etc/passwd\"): ELOOP"),
-            "{text}"
-        );
+        assert!(text.starts_with("user: readlinkat(\"TOP/0/etc/passwd\"): ELOOP"), "{text}");
     }
 
     #[test]
@@ -247,10 +228,7 @@ mod tests {
         let path = layers.at(0, "etc/passwd");
         mkfifo(&path, Mode::S_IRWXU).unwrap();
         let expected = "user: \"etc/passwd\" in \"TOP/0\" is a FIFO, expected a regular file";
-        assert_eq!(
-            layers.refusal(),
-            (ErrorKind::InvalidInput, Stage::User, expected.to_owned())
-        );
+        assert_eq!(layers.refusal(), (ErrorKind::InvalidInput, Stage::User, expected.to_owned()));
         fs::remove_file(&path).unwrap();
         create_dir_all(&path).unwrap();
         assert!(layers.refusal().2.contains("is a directory"));
@@ -271,23 +249,14 @@ mod tests {
         file.set_len(1 << 30).unwrap();
         let (kind, _, text) = layers.refusal();
         assert_eq!(kind, ErrorKind::InvalidInput);
-        assert_eq!(
-            text,
-            "user: \"etc/passwd\" in \"TOP/0\" has more than 1048576 bytes"
-        );
+        assert_eq!(text, "user: \"etc/passwd\" in \"TOP/0\" has more than 1048576 bytes");
     }
 
     #[test]
     fn a_missing_layer_is_an_error() {
         let error = read(&["/nonexistent/layer".into()], "etc/passwd").unwrap_err();
-        assert_eq!(
-            (error.kind(), error.stage()),
-            (ErrorKind::NotFound, Stage::User)
-        );
+        assert_eq!((error.kind(), error.stage()), (ErrorKind::NotFound, Stage::User));
         assert_eq!(error.errno(), Some(Errno::ENOENT as i32));
-        assert_eq!(
-            error.message(),
-            "open(\"/nonexistent/layer\", O_PATH|O_DIRECTORY)"
-        );
+        assert_eq!(error.message(), "open(\"/nonexistent/layer\", O_PATH|O_DIRECTORY)");
     }
 }

@@ -26,9 +26,7 @@ pub(super) struct Group<'a> {
 
 impl Group<'_> {
     pub(super) fn has_member(&self, name: &[u8]) -> bool {
-        self.members
-            .split(|byte| *byte == b',')
-            .any(|member| member == name)
+        self.members.split(|byte| *byte == b',').any(|member| member == name)
     }
 }
 
@@ -38,12 +36,7 @@ pub(super) fn users(file: &[u8]) -> impl Iterator<Item = User<'_>> {
         let (name, _password) = (fields.next()?, fields.next()?);
         let (uid, gid) = (id(fields.next()?)?, id(fields.next()?)?);
         let (_comment, home) = (fields.next(), fields.next().unwrap_or_default());
-        Some(User {
-            name,
-            uid,
-            gid,
-            home,
-        })
+        Some(User { name, uid, gid, home })
     })
 }
 
@@ -59,14 +52,9 @@ pub(super) fn groups(file: &[u8]) -> impl Iterator<Item = Group<'_>> {
 /// Lines that may hold an entry. One with a NUL byte cannot: no name, path or
 /// variable of the kernel has one.
 fn lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
-    file.split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| {
-            !line.is_empty()
-                && !line.starts_with(b"#")
-                && !line.starts_with(b":")
-                && !line.contains(&0)
-        })
+    file.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| {
+        !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b":") && !line.contains(&0)
+    })
 }
 
 /// A user or group id: decimal digits only, 0 to 4294967294. The last number
@@ -86,9 +74,8 @@ mod tests {
         let file = b"\n# root:x:9:9\nroot:x:0:0:root:/root:/bin/sh\r\n  app:x:1000:100::/home/app\n\
             short\nnouid:x::0:::\nminus:x:-1:0:::\nhex:x:0x1:0:::\nplus:x:+1:0:::\nmax:x:4294967295:0:::\n\
             :x:5:5:::\nnul\0:x:6:6:::\n+::::::\nbare:x:7:7\nlast:x:8:8:\xff:/\xff";
-        let found: Vec<_> = users(file)
-            .map(|user| (user.name, user.uid, user.gid, user.home))
-            .collect();
+        let found: Vec<_> =
+            users(file).map(|user| (user.name, user.uid, user.gid, user.home)).collect();
         assert_eq!(
             found,
             [
@@ -106,10 +93,7 @@ mod tests {
         let found: Vec<_> = groups(file)
             .map(|group| (group.gid, group.has_member(b"app"), group.has_member(b"ap")))
             .collect();
-        assert_eq!(
-            found,
-            [(10, true, false), (11, false, false), (12, false, false)]
-        );
+        assert_eq!(found, [(10, true, false), (11, false, false), (12, false, false)]);
     }
 
     #[test]
@@ -118,18 +102,7 @@ mod tests {
             (id(b"0"), id(b"007"), id(b"4294967294")),
             (Some(0), Some(7), Some(u32::MAX - 1))
         );
-        for text in [
-            "",
-            "+1",
-            "-1",
-            "0x1",
-            " 1",
-            "1 ",
-            "1e3",
-            "4294967295",
-            "4294967296",
-            "٣",
-        ] {
+        for text in ["", "+1", "-1", "0x1", " 1", "1 ", "1e3", "4294967295", "4294967296", "٣"] {
             assert_eq!(id(text.as_bytes()), None, "{text}");
         }
     }

@@ -12,11 +12,7 @@ use crate::{ErrorKind, Result, Stage};
 fn run(spec: &RunSpec, image: &Config) -> Result<Process> {
     let root = tempfile::tempdir().unwrap();
     create_dir(root.path().join("etc")).unwrap();
-    write(
-        root.path().join("etc/passwd"),
-        "root:x:0:0::/root:\napp:x:7:8::/app:\n",
-    )
-    .unwrap();
+    write(root.path().join("etc/passwd"), "root:x:0:0::/root:\napp:x:7:8::/app:\n").unwrap();
     resolve(spec, Some(image), &[root.path().to_owned()], "box")
 }
 
@@ -43,11 +39,7 @@ fn image_alone_gives_the_whole_process() {
         Process {
             args: vec!["serve".into()],
             programs: vec!["/app/bin/serve".into(), "/bin/serve".into()],
-            env: vec![
-                "PATH=/app/bin:/bin".into(),
-                "HOSTNAME=box".into(),
-                "HOME=/app".into()
-            ],
+            env: vec!["PATH=/app/bin:/bin".into(), "HOSTNAME=box".into(), "HOME=/app".into()],
             cwd: "/srv/y".into(),
             uid: 7,
             gid: 8,
@@ -61,12 +53,7 @@ fn image_alone_gives_the_whole_process() {
 
 #[test]
 fn the_caller_comes_before_the_image() {
-    let config = image()
-        .user("app")
-        .working_dir("/srv")
-        .stop_signal("SIGQUIT")
-        .build()
-        .unwrap();
+    let config = image().user("app").working_dir("/srv").stop_signal("SIGQUIT").build().unwrap();
     let mut spec = RunSpec {
         args: vec!["/bin/true".into()],
         user: Some("3:4".into()),
@@ -79,10 +66,7 @@ fn the_caller_comes_before_the_image() {
     spec.env.insert("HOME".into(), Some("/mine".into()));
     let process = run(&spec, &config).unwrap();
     assert_eq!(process.programs, ["/bin/true"]);
-    assert_eq!(
-        (process.uid, process.gid, process.groups),
-        (3, 4, vec![4, 5])
-    );
+    assert_eq!((process.uid, process.gid, process.groups), (3, 4, vec![4, 5]));
     assert_eq!(
         (process.cwd.as_path(), process.umask, process.stop_signal),
         (Path::new("/work"), 0o77, 35)
@@ -94,10 +78,7 @@ fn the_caller_comes_before_the_image() {
 #[test]
 fn an_empty_user_of_the_caller_leaves_the_image_its_own() {
     let config = image().user("app").build().unwrap();
-    let spec = RunSpec {
-        user: Some(String::new()),
-        ..RunSpec::default()
-    };
+    let spec = RunSpec { user: Some(String::new()), ..RunSpec::default() };
     assert_eq!(run(&spec, &config).unwrap().uid, 7);
 }
 
@@ -107,29 +88,15 @@ fn a_removed_path_still_finds_programs() {
     spec.env.insert("PATH".into(), None);
     let process = run(&spec, &image().build().unwrap()).unwrap();
     assert_eq!(process.programs.len(), 6);
-    assert!(
-        process
-            .env
-            .iter()
-            .all(|entry| !entry.to_str().unwrap().starts_with("PATH="))
-    );
+    assert!(process.env.iter().all(|entry| !entry.to_str().unwrap().starts_with("PATH=")));
 }
 
 #[test]
 fn working_directory_never_leaves_the_root() {
-    let cwd = |path: &str| {
-        run(
-            &RunSpec::default(),
-            &image().working_dir(path).build().unwrap(),
-        )
-    };
-    for (path, clean) in [
-        ("", "/"),
-        ("/", "/"),
-        ("/../../etc", "/etc"),
-        ("//a//b/", "/a/b"),
-        ("/a/../..", "/"),
-    ] {
+    let cwd = |path: &str| run(&RunSpec::default(), &image().working_dir(path).build().unwrap());
+    for (path, clean) in
+        [("", "/"), ("/", "/"), ("/../../etc", "/etc"), ("//a//b/", "/a/b"), ("/a/../..", "/")]
+    {
         assert_eq!(cwd(path).unwrap().cwd, PathBuf::from(clean), "{path}");
     }
     assert_eq!(
@@ -154,33 +121,18 @@ fn hostile_image_values_are_refused() {
         "StopSignal of the image is \"SIGNOPE\", expected a signal such as \"SIGTERM\" or \"15\""
     );
 
-    let nul = ConfigBuilder::default()
-        .cmd(vec!["a".to_owned(), "b\0".to_owned()])
-        .build()
-        .unwrap();
-    assert_eq!(
-        refusal(run(&RunSpec::default(), &nul)).2,
-        "argument 1 contains a NUL byte"
-    );
+    let nul = ConfigBuilder::default().cmd(vec!["a".to_owned(), "b\0".to_owned()]).build().unwrap();
+    assert_eq!(refusal(run(&RunSpec::default(), &nul)).2, "argument 1 contains a NUL byte");
 
-    let long = image()
-        .env(vec![format!("A={}", "x".repeat(32 * 65_536))])
-        .build()
-        .unwrap();
+    let long = image().env(vec![format!("A={}", "x".repeat(32 * 65_536))]).build().unwrap();
     let (kind, _, message) = refusal(run(&RunSpec::default(), &long));
     assert_eq!(kind, ErrorKind::InvalidInput);
-    assert!(
-        message.starts_with("variable 3 has 2097154 bytes, the kernel takes "),
-        "{message}"
-    );
+    assert!(message.starts_with("variable 3 has 2097154 bytes, the kernel takes "), "{message}");
 }
 
 #[test]
 fn the_host_is_a_lower_like_any_other() {
-    let spec = RunSpec {
-        args: vec!["true".into()],
-        ..RunSpec::default()
-    };
+    let spec = RunSpec { args: vec!["true".into()], ..RunSpec::default() };
     let process = resolve(&spec, None, &["/".into()], "box").unwrap();
     assert_eq!((process.uid, process.cwd.as_path()), (0, Path::new("/")));
 }

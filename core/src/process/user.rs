@@ -37,10 +37,7 @@ pub(super) struct User {
 /// Resolves `user` (empty: root) and the further groups `more`.
 pub(super) fn resolve(user: &str, more: &[String], lowers: &[PathBuf]) -> Result<User> {
     let (user, group) = parse(user)?;
-    let more = more
-        .iter()
-        .map(|name| who(name, name))
-        .collect::<Result<Vec<_>>>()?;
+    let more = more.iter().map(|name| who(name, name)).collect::<Result<Vec<_>>>()?;
 
     let passwd = merged::read(lowers, PASSWD)?;
     let entry = passwd.as_ref().and_then(|file| {
@@ -56,11 +53,8 @@ pub(super) fn resolve(user: &str, more: &[String], lowers: &[PathBuf]) -> Result
             return Err(unknown("user", name, PASSWD, passwd.as_ref(), lowers));
         }
     };
-    let home = entry
-        .as_ref()
-        .map(|entry| entry.home)
-        .filter(|home| !home.is_empty())
-        .unwrap_or(b"/");
+    let home =
+        entry.as_ref().map(|entry| entry.home).filter(|home| !home.is_empty()).unwrap_or(b"/");
 
     let named = |who: &Who<'_>| matches!(who, Who::Name(_));
     let by_member = group.is_none() && entry.is_some();
@@ -88,9 +82,7 @@ pub(super) fn resolve(user: &str, more: &[String], lowers: &[PathBuf]) -> Result
     let mut all = vec![gid];
     if let (true, Some(entry), Some(file)) = (by_member, &entry, &file) {
         all.extend(
-            groups(&file.bytes)
-                .filter(|group| group.has_member(entry.name))
-                .map(|group| group.gid),
+            groups(&file.bytes).filter(|group| group.has_member(entry.name)).map(|group| group.gid),
         );
     }
     for group in more {
@@ -101,29 +93,18 @@ pub(super) fn resolve(user: &str, more: &[String], lowers: &[PathBuf]) -> Result
     if all.len() > MAX_GROUPS {
         return Err(Error::invalid(
             Stage::User,
-            format!(
-                "uid {uid} has {} groups, the kernel takes {MAX_GROUPS}",
-                all.len()
-            ),
+            format!("uid {uid} has {} groups, the kernel takes {MAX_GROUPS}", all.len()),
         ));
     }
     let home = PathBuf::from(OsString::from_vec(home.to_vec()));
-    Ok(User {
-        uid,
-        gid,
-        groups: all,
-        home,
-    })
+    Ok(User { uid, gid, groups: all, home })
 }
 
 fn unknown(what: &str, name: &str, path: &str, file: Option<&Found>, lowers: &[PathBuf]) -> Error {
     let message = match (file, lowers) {
         (Some(found), _) => format!("no {what} {name:?} in {path:?} of {:?}", found.layer),
         (None, [only]) => format!("no {what} {name:?}: {only:?} has no {path:?}"),
-        (None, _) => format!(
-            "no {what} {name:?}: none of {} layers has {path:?}",
-            lowers.len()
-        ),
+        (None, _) => format!("no {what} {name:?}: none of {} layers has {path:?}", lowers.len()),
     };
     Error::new(Stage::User, ErrorKind::NotFound, message)
         .with_hint("names are looked up in the container's files; a number needs no entry")
@@ -172,24 +153,11 @@ mod tests {
             ("4242", &[], (4242, 0, &[0], "/")),
             ("1337", &[], (1337, 0, &[0], "/")),
             ("nohome", &[], (6, 6, &[6], "/")),
-            (
-                "4294967294:4294967294",
-                &[],
-                (4_294_967_294, 4_294_967_294, &[4_294_967_294], "/"),
-            ),
-            (
-                "app",
-                &["video", "33", "100"],
-                (1000, 100, &[100, 10, 27, 33], "/home/app"),
-            ),
+            ("4294967294:4294967294", &[], (4_294_967_294, 4_294_967_294, &[4_294_967_294], "/")),
+            ("app", &["video", "33", "100"], (1000, 100, &[100, 10, 27, 33], "/home/app")),
         ];
         for (user, more, (uid, gid, groups, home)) in cases {
-            let expected = User {
-                uid,
-                gid,
-                groups: groups.to_vec(),
-                home: PathBuf::from(home),
-            };
+            let expected = User { uid, gid, groups: groups.to_vec(), home: PathBuf::from(home) };
             assert_eq!(find(user, more).unwrap(), expected, "{user}");
         }
     }
@@ -204,12 +172,7 @@ mod tests {
                 "{user:?}"
             );
         }
-        for (user, more) in [
-            ("1:", "5"),
-            ("app", ""),
-            ("app", "4294967295"),
-            ("app", "a:b"),
-        ] {
+        for (user, more) in [("1:", "5"), ("app", ""), ("app", "4294967295"), ("app", "a:b")] {
             let error = find(user, &[more]).unwrap_err();
             assert_eq!(
                 (error.kind(), error.stage()),
@@ -224,32 +187,18 @@ mod tests {
         let root = root();
         let lowers = [root.path().to_owned()];
         let text = resolve("nobody", &[], &lowers).unwrap_err().to_string();
-        let expected = format!(
-            "user: no user \"nobody\" in \"etc/passwd\" of {:?}; ",
-            root.path()
-        );
+        let expected = format!("user: no user \"nobody\" in \"etc/passwd\" of {:?}; ", root.path());
         assert!(text.starts_with(&expected), "{text}");
         let text = resolve("1:nogroup", &[], &lowers).unwrap_err().to_string();
-        assert!(
-            text.starts_with("user: no group \"nogroup\" in \"etc/group\" of"),
-            "{text}"
-        );
+        assert!(text.starts_with("user: no group \"nogroup\" in \"etc/group\" of"), "{text}");
 
         let empty = tempfile::tempdir().unwrap();
         let lowers = [empty.path().to_owned(), empty.path().to_owned()];
         let error = resolve("app", &[], &lowers).unwrap_err();
-        assert_eq!(
-            error.message(),
-            "no user \"app\": none of 2 layers has \"etc/passwd\""
-        );
+        assert_eq!(error.message(), "no user \"app\": none of 2 layers has \"etc/passwd\"");
         assert_eq!(
             resolve("", &[], &lowers).unwrap(),
-            User {
-                uid: 0,
-                gid: 0,
-                groups: vec![0],
-                home: "/".into()
-            }
+            User { uid: 0, gid: 0, groups: vec![0], home: "/".into() }
         );
     }
 
@@ -260,12 +209,7 @@ mod tests {
         write(root.path().join("etc/group"), lines).unwrap();
         let error = resolve("app", &[], &[root.path().to_owned()]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(
-            resolve("app:1", &[], &[root.path().to_owned()])
-                .unwrap()
-                .groups,
-            [1]
-        );
+        assert_eq!(resolve("app:1", &[], &[root.path().to_owned()]).unwrap().groups, [1]);
         let message = error.message().to_owned();
         assert_eq!(message, "uid 1000 has 65537 groups, the kernel takes 65536");
     }

@@ -28,9 +28,30 @@ const HIDDEN: [&str; 14] = [
 
 /// File systems that are the container's own business, never the host's.
 const KERNEL_FILE_SYSTEMS: [&str; 24] = [
-    "proc", "sysfs", "devtmpfs", "devpts", "tmpfs", "mqueue", "cgroup", "cgroup2", "securityfs",
-    "debugfs", "tracefs", "configfs", "pstore", "bpf", "hugetlbfs", "autofs", "binfmt_misc",
-    "fusectl", "efivarfs", "ramfs", "rpc_pipefs", "nfsd", "selinuxfs", "nsfs",
+    "proc",
+    "sysfs",
+    "devtmpfs",
+    "devpts",
+    "tmpfs",
+    "mqueue",
+    "cgroup",
+    "cgroup2",
+    "securityfs",
+    "debugfs",
+    "tracefs",
+    "configfs",
+    "pstore",
+    "bpf",
+    "hugetlbfs",
+    "autofs",
+    "binfmt_misc",
+    "fusectl",
+    "efivarfs",
+    "ramfs",
+    "rpc_pipefs",
+    "nfsd",
+    "selinuxfs",
+    "nsfs",
 ];
 
 /// What to make in the upper layer, parents first, and which directories to
@@ -60,7 +81,8 @@ pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<Pat
 /// Adds an opaque directory for `path`, and plain ones for its parents. Only
 /// directories are hidden: a symbolic link leads to one that is.
 fn hide(root: &Path, path: &Path, prepared: &mut Vec<UpperDirectory>) {
-    let mut ancestors: Vec<&Path> = path.ancestors().filter(|path| *path != Path::new("")).collect();
+    let mut ancestors: Vec<&Path> =
+        path.ancestors().filter(|path| *path != Path::new("")).collect();
     ancestors.reverse();
     let mut wanted = Vec::new();
     for part in ancestors {

@@ -22,27 +22,19 @@ pub(super) fn read(json: &[u8]) -> Result<Value> {
     if json.len() > MAX_BYTES {
         return Err(Error::invalid(
             Stage::Spec,
-            format!(
-                "the document has {} bytes, expected at most {MAX_BYTES}",
-                json.len()
-            ),
+            format!("the document has {} bytes, expected at most {MAX_BYTES}", json.len()),
         ));
     }
     let mut track = Track::new();
     let mut parser = serde_json::Deserializer::from_slice(json);
     let values = Cell::new(0);
     let value = Tree::whole(&values)
-        .deserialize(serde_path_to_error::Deserializer::new(
-            &mut parser,
-            &mut track,
-        ))
-        .map_err(|error| {
-            if error.is_data() {
-                at(&track.path(), &error)
-            } else {
-                not_json(&error)
-            }
-        })?;
+        .deserialize(serde_path_to_error::Deserializer::new(&mut parser, &mut track))
+        .map_err(
+            |error| {
+                if error.is_data() { at(&track.path(), &error) } else { not_json(&error) }
+            },
+        )?;
     parser.end().map_err(|error| not_json(&error))?;
     Ok(value)
 }
@@ -56,10 +48,7 @@ pub(super) fn decode<T: DeserializeOwned + Serialize>(tree: &Value) -> Result<T>
     };
     let colon = if path.is_empty() { "" } else { ": " };
     let path = path.trim_start_matches('.');
-    Err(Error::invalid(
-        Stage::Spec,
-        format!("{path}{colon}expected an object, found a list"),
-    ))
+    Err(Error::invalid(Stage::Spec, format!("{path}{colon}expected an object, found a list")))
 }
 
 /// The path of a list that was read as an object: serde takes the fields of a
@@ -67,11 +56,11 @@ pub(super) fn decode<T: DeserializeOwned + Serialize>(tree: &Value) -> Result<T>
 fn listed(given: &Value, read: &Value) -> Option<String> {
     match (given, read) {
         (Value::Array(_), Value::Object(_)) => Some(String::new()),
-        (Value::Array(given), Value::Array(read)) => given
-            .iter()
-            .zip(read)
-            .enumerate()
-            .find_map(|(index, (given, read))| Some(format!("[{index}]{}", listed(given, read)?))),
+        (Value::Array(given), Value::Array(read)) => {
+            given.iter().zip(read).enumerate().find_map(|(index, (given, read))| {
+                Some(format!("[{index}]{}", listed(given, read)?))
+            })
+        }
         (Value::Object(given), Value::Object(read)) => given
             .iter()
             .find_map(|(key, given)| Some(format!(".{key}{}", listed(given, read.get(key)?)?))),
@@ -129,14 +118,8 @@ fn not_json(error: &serde_json::Error) -> Error {
 }
 
 fn at(path: &Path, error: &serde_json::Error) -> Error {
-    let known = path
-        .iter()
-        .any(|segment| !matches!(segment, Segment::Unknown));
-    let message = if known {
-        format!("{path}: {error}")
-    } else {
-        error.to_string()
-    };
+    let known = path.iter().any(|segment| !matches!(segment, Segment::Unknown));
+    let message = if known { format!("{path}: {error}") } else { error.to_string() };
     Error::invalid(Stage::Spec, message)
 }
 
@@ -149,10 +132,7 @@ mod tests {
 
     fn refusal(json: &str) -> String {
         let error = read(json.as_bytes()).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.stage()),
-            (ErrorKind::InvalidInput, Stage::Spec)
-        );
+        assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::Spec));
         error.message().to_owned()
     }
 
@@ -185,10 +165,7 @@ mod tests {
             "1e999",
         ] {
             let message = refusal(text);
-            assert!(
-                message.starts_with("the document is not JSON: "),
-                "{text}: {message}"
-            );
+            assert!(message.starts_with("the document is not JSON: "), "{text}: {message}");
         }
         assert!(read(b"{\"a\": \"\xff\"}").is_err());
     }
@@ -206,10 +183,7 @@ mod tests {
         let many = format!("{{\"mounts\": [{}{{}}]}}", "{},".repeat(1_000_000));
         let message = refusal(&many);
         let expected = format!("the document has more than {MAX_VALUES} values");
-        assert!(
-            message.starts_with("mounts[") && message.contains(&expected),
-            "{message}"
-        );
+        assert!(message.starts_with("mounts[") && message.contains(&expected), "{message}");
     }
 
     #[test]

@@ -141,11 +141,8 @@ impl Limits {
         if let Some(pids) = self.pids
             && !(1..=MAX_PIDS).contains(&pids)
         {
-            return Err(refuse(
-                "limits.pids",
-                format!("expected 1 to {MAX_PIDS}, found {pids}"),
-            )
-            .with_hint("\"unlimited\" lifts the limit"));
+            return Err(refuse("limits.pids", format!("expected 1 to {MAX_PIDS}, found {pids}"))
+                .with_hint("\"unlimited\" lifts the limit"));
         }
         if let Some(cpus) = self.cpus
             && !(0.01..=f64::from(MAX_CPUS)).contains(&cpus)
@@ -166,10 +163,8 @@ impl Limits {
         }
         for (key, time) in [("wall_time", self.wall_time), ("cpu_time", self.cpu_time)] {
             if time == Some(Duration::ZERO) {
-                return Err(
-                    refuse(format!("limits.{key}"), "expected more than 0 seconds")
-                        .with_hint("leave the key out for no limit"),
-                );
+                return Err(refuse(format!("limits.{key}"), "expected more than 0 seconds")
+                    .with_hint("leave the key out for no limit"));
             }
         }
         for (key, time) in [
@@ -191,15 +186,13 @@ impl Limits {
 
 pub(super) fn at_least(key: &str, limit: Option<u64>, least: u64) -> Result<()> {
     match limit {
-        Some(limit) if limit < least => Err(refuse(
-            key,
-            format!("expected at least {least}, found {limit}"),
-        )
-        .with_hint("leave the key out for no limit")),
-        Some(limit) if limit > i64::MAX.unsigned_abs() => Err(refuse(
-            key,
-            format!("expected at most {}, found {limit}", i64::MAX),
-        )),
+        Some(limit) if limit < least => {
+            Err(refuse(key, format!("expected at least {least}, found {limit}"))
+                .with_hint("leave the key out for no limit"))
+        }
+        Some(limit) if limit > i64::MAX.unsigned_abs() => {
+            Err(refuse(key, format!("expected at most {}, found {limit}", i64::MAX)))
+        }
         _ => Ok(()),
     }
 }
@@ -240,10 +233,7 @@ mod pids {
             _ => None,
         };
         pids.map(Some).ok_or_else(|| {
-            D::Error::custom(format!(
-                "expected a number or \"unlimited\", found {}",
-                found(&value)
-            ))
+            D::Error::custom(format!("expected a number or \"unlimited\", found {}", found(&value)))
         })
     }
 }
@@ -289,12 +279,8 @@ mod tests {
 
     #[test]
     fn zero_is_a_value_for_swap_core_and_grace() {
-        let limits = Limits {
-            swap: Some(0),
-            core: Some(0),
-            grace: Duration::ZERO,
-            ..Limits::default()
-        };
+        let limits =
+            Limits { swap: Some(0), core: Some(0), grace: Duration::ZERO, ..Limits::default() };
         limits.validate().unwrap();
     }
 }

@@ -22,11 +22,7 @@ pub struct Mount {
     #[serde(rename = "type")]
     pub kind: MountKind,
     /// Absolute path on the host; for `bind` and `overlay` only.
-    #[serde(
-        default,
-        with = "optional_path",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "optional_path", skip_serializing_if = "Option::is_none")]
     pub source: Option<PathBuf>,
     /// Absolute path inside, without `..`, not the root itself. Missing
     /// directories (for a file: its parents and an empty file) are made.
@@ -37,11 +33,7 @@ pub struct Mount {
     pub read_only: Option<bool>,
     /// Most bytes in a `tmpfs`. `None`: bounded by the memory limit and the
     /// kernel's default of half the machine's memory.
-    #[serde(
-        default,
-        deserialize_with = "optional_bytes",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "optional_bytes", skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// Mode of the top directory of a `tmpfs`, 0 to 0o7777, octal digits in a
     /// JSON string. `None` means 0o1777.
@@ -79,14 +71,7 @@ impl Mount {
     }
 
     fn new(kind: MountKind, source: Option<PathBuf>, target: PathBuf) -> Mount {
-        Mount {
-            kind,
-            source,
-            target,
-            read_only: None,
-            size: None,
-            mode: None,
-        }
+        Mount { kind, source, target, read_only: None, size: None, mode: None }
     }
 
     /// Whether writing is refused, with the default of the kind applied.
@@ -101,21 +86,14 @@ impl Mount {
                 return Err(refuse(format!("{at}.source"), "a tmpfs has no source"));
             }
             (MountKind::Bind | MountKind::Overlay, None) => {
-                return Err(refuse(
-                    at,
-                    "expected a source: an absolute path on the host",
-                ));
+                return Err(refuse(at, "expected a source: an absolute path on the host"));
             }
             (_, Some(source)) => absolute(&format!("{at}.source"), source)?,
             (_, None) => {}
         }
         let target = format!("{at}.target");
         absolute(&target, &self.target)?;
-        if self
-            .target
-            .components()
-            .any(|part| part == Component::ParentDir)
-        {
+        if self.target.components().any(|part| part == Component::ParentDir) {
             return Err(refuse(
                 target,
                 format!("expected a path without \"..\", found {:?}", self.target),
@@ -148,13 +126,7 @@ mod tests {
     #[test]
     fn binds_are_read_only_unless_said() {
         assert!(Mount::bind("/a", "/b").is_read_only());
-        assert!(
-            !Mount {
-                read_only: Some(false),
-                ..Mount::bind("/a", "/b")
-            }
-            .is_read_only()
-        );
+        assert!(!Mount { read_only: Some(false), ..Mount::bind("/a", "/b") }.is_read_only());
         assert!(!Mount::tmpfs("/tmp").is_read_only());
         assert!(!Mount::overlay("/a", "/b").is_read_only());
     }
@@ -162,56 +134,26 @@ mod tests {
     #[test]
     fn wrong_mounts_are_refused_in_words() {
         for (mount, message) in [
-            (
-                Mount::bind("a", "/b"),
-                "m.source: expected an absolute path, found \"a\"",
-            ),
-            (
-                Mount::bind("/a", "b"),
-                "m.target: expected an absolute path, found \"b\"",
-            ),
+            (Mount::bind("a", "/b"), "m.source: expected an absolute path, found \"a\""),
+            (Mount::bind("/a", "b"), "m.target: expected an absolute path, found \"b\""),
             (
                 Mount::bind("/a", "/b/../c"),
                 "m.target: expected a path without \"..\", found \"/b/../c\"",
             ),
             (Mount::bind("/a", "/b\0"), "m.target: contains a NUL byte"),
+            (Mount::tmpfs("//./"), "m.target: the root itself cannot be a mount target"),
             (
-                Mount::tmpfs("//./"),
-                "m.target: the root itself cannot be a mount target",
-            ),
-            (
-                Mount {
-                    source: None,
-                    ..Mount::bind("/a", "/b")
-                },
+                Mount { source: None, ..Mount::bind("/a", "/b") },
                 "m: expected a source: an absolute path on the host",
             ),
             (
-                Mount {
-                    source: Some("/a".into()),
-                    ..Mount::tmpfs("/b")
-                },
+                Mount { source: Some("/a".into()), ..Mount::tmpfs("/b") },
                 "m.source: a tmpfs has no source",
             ),
+            (Mount { size: Some(1), ..Mount::bind("/a", "/b") }, "m.size: only a tmpfs has it"),
+            (Mount { size: Some(0), ..Mount::tmpfs("/b") }, "m.size: expected at least 1, found 0"),
             (
-                Mount {
-                    size: Some(1),
-                    ..Mount::bind("/a", "/b")
-                },
-                "m.size: only a tmpfs has it",
-            ),
-            (
-                Mount {
-                    size: Some(0),
-                    ..Mount::tmpfs("/b")
-                },
-                "m.size: expected at least 1, found 0",
-            ),
-            (
-                Mount {
-                    mode: Some(0o10000),
-                    ..Mount::tmpfs("/b")
-                },
+                Mount { mode: Some(0o10000), ..Mount::tmpfs("/b") },
                 "m.mode: expected at most 07777, found 010000",
             ),
         ] {

@@ -78,12 +78,7 @@ fn parse(text: &str) -> Option<Port> {
             Some((address, host_port)) => (Some(ip(address)?), Some(number(host_port)?)),
         },
     };
-    Some(Port {
-        host_ip,
-        host_port,
-        port: number(port)?,
-        protocol,
-    })
+    Some(Port { host_ip, host_port, port: number(port)?, protocol })
 }
 
 fn number(text: &str) -> Option<u16> {
@@ -124,9 +119,7 @@ impl Serialize for Port {
 
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Port, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -150,10 +143,7 @@ mod tests {
             assert_eq!(written.parse(), Ok(port));
         }
         let port: Port = "8080:80/udp".parse().unwrap();
-        assert_eq!(
-            (port.host_port, port.port, port.protocol),
-            (Some(8080), 80, Protocol::Udp)
-        );
+        assert_eq!((port.host_port, port.port, port.protocol), (Some(8080), 80, Protocol::Udp));
     }
 
     #[test]

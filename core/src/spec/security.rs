@@ -98,10 +98,7 @@ pub(crate) fn capability(name: &str) -> Option<Capability> {
 
 impl Security {
     pub(super) fn validate(&self) -> Result<()> {
-        for (key, names) in [
-            ("add", &self.capabilities.add),
-            ("drop", &self.capabilities.drop),
-        ] {
+        for (key, names) in [("add", &self.capabilities.add), ("drop", &self.capabilities.drop)] {
             let at = format!("security.capabilities.{key}");
             at_most(&at, names.len(), 128)?;
             for (index, name) in names.iter().enumerate() {
@@ -171,10 +168,9 @@ fn lost<'a>(given: &'a Value, kept: &Value) -> Option<&'a str> {
                 None => Some(key.as_str()),
                 Some(kept) => lost(value, kept),
             }),
-        (Value::Array(given), Value::Array(kept)) => given
-            .iter()
-            .zip(kept)
-            .find_map(|(given, kept)| lost(given, kept)),
+        (Value::Array(given), Value::Array(kept)) => {
+            given.iter().zip(kept).find_map(|(given, kept)| lost(given, kept))
+        }
         _ => None,
     }
 }
@@ -208,10 +204,7 @@ impl<'de> Deserialize<'de> for UserNamespace {
             Value::Object(_) => {
                 let maps: Maps =
                     serde_path_to_error::deserialize(&value).map_err(D::Error::custom)?;
-                Ok(UserNamespace::Map {
-                    uid_maps: maps.uid_maps,
-                    gid_maps: maps.gid_maps,
-                })
+                Ok(UserNamespace::Map { uid_maps: maps.uid_maps, gid_maps: maps.gid_maps })
             }
             other => Err(D::Error::custom(format!(
                 "expected \"auto\", \"host\" or {{\"uid_maps\": […], \"gid_maps\": […]}}, found {}",
@@ -232,14 +225,7 @@ mod tests {
         for name in ["NET_ADMIN", "CAP_NET_ADMIN", "cap_net_admin"] {
             assert_eq!(capability(name), Some(Capability::NetAdmin), "{name}");
         }
-        for name in [
-            "",
-            "CAP_",
-            "CAP_CAP_NET_ADMIN",
-            "NET ADMIN",
-            "ALL",
-            "NETADMIN",
-        ] {
+        for name in ["", "CAP_", "CAP_CAP_NET_ADMIN", "NET ADMIN", "ALL", "NETADMIN"] {
             assert_eq!(capability(name), None, "{name}");
         }
         let mut security = Security::default();
@@ -264,32 +250,17 @@ mod tests {
 
         let mut foreign = profile;
         foreign["syscalls"][0]["includes"] = json!({"caps": ["CAP_SYS_ADMIN"]});
-        let error = serde_json::from_value::<Seccomp>(foreign)
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "the key \"includes\" is not part of an OCI seccomp profile"
-        );
+        let error = serde_json::from_value::<Seccomp>(foreign).unwrap_err().to_string();
+        assert_eq!(error, "the key \"includes\" is not part of an OCI seccomp profile");
 
-        let error = serde_json::from_value::<Seccomp>(json!("none"))
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "expected \"default\", \"unconfined\" or a profile, found \"none\""
-        );
+        let error = serde_json::from_value::<Seccomp>(json!("none")).unwrap_err().to_string();
+        assert_eq!(error, "expected \"default\", \"unconfined\" or a profile, found \"none\"");
     }
 
     #[test]
     fn user_namespace_errors_name_the_inner_path() {
         let maps = json!({"uid_maps": [{"container": 0, "host": 1, "count": 2}], "gid_maps": []});
-        let error = serde_json::from_value::<UserNamespace>(maps)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("uid_maps[0].count: unknown field `count`"),
-            "{error}"
-        );
+        let error = serde_json::from_value::<UserNamespace>(maps).unwrap_err().to_string();
+        assert!(error.starts_with("uid_maps[0].count: unknown field `count`"), "{error}");
     }
 }

@@ -22,10 +22,7 @@ const RTMAX: i32 = 64;
 #[must_use]
 pub fn signal_number(text: &str) -> Option<i32> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text
-            .parse()
-            .ok()
-            .filter(|number| (1..=RTMAX).contains(number));
+        return text.parse().ok().filter(|number| (1..=RTMAX).contains(number));
     }
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
@@ -39,9 +36,7 @@ pub fn signal_number(text: &str) -> Option<i32> {
         "CLD" => Some(libc::SIGCHLD),
         "IOT" => Some(libc::SIGABRT),
         "POLL" => Some(libc::SIGIO),
-        _ => Signal::from_str(&format!("SIG{name}"))
-            .ok()
-            .map(|signal| signal as i32),
+        _ => Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32),
     }
 }
 
@@ -53,15 +48,8 @@ fn real_time(base: i32, offset: &str, sign: char) -> Option<i32> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let offset: i32 = digits
-        .parse()
-        .ok()
-        .filter(|offset| *offset <= RTMAX - RTMIN)?;
-    Some(if sign == '+' {
-        base + offset
-    } else {
-        base - offset
-    })
+    let offset: i32 = digits.parse().ok().filter(|offset| *offset <= RTMAX - RTMIN)?;
+    Some(if sign == '+' { base + offset } else { base - offset })
 }
 
 /// A signal as a string or a number, kept as text.

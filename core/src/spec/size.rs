@@ -23,9 +23,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     if text.len() > 32 || !text.is_ascii() {
         return None;
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -43,19 +41,10 @@ pub fn parse_size(text: &str) -> Option<u64> {
     // `u128::from_str` would take a sign; the digits were checked above.
     let whole: u128 = whole.parse().ok()?;
     let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let fraction: u128 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
-    let scaled = whole
-        .checked_mul(scale)?
-        .checked_add(fraction)?
-        .checked_mul(1 << shift)?;
+    let fraction: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let scaled = whole.checked_mul(scale)?.checked_add(fraction)?.checked_mul(1 << shift)?;
     let bytes = scaled.is_multiple_of(scale).then_some(scaled / scale)?;
-    u64::try_from(bytes)
-        .ok()
-        .filter(|bytes| *bytes <= i64::MAX.unsigned_abs())
+    u64::try_from(bytes).ok().filter(|bytes| *bytes <= i64::MAX.unsigned_abs())
 }
 
 fn bytes_of(value: &Value) -> Option<u64> {
@@ -111,14 +100,9 @@ pub(super) mod seconds {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let duration = value
-            .as_f64()
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let duration = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         duration.ok_or_else(|| {
-            D::Error::custom(format!(
-                "expected seconds such as 1.5, found {}",
-                found(&value)
-            ))
+            D::Error::custom(format!("expected seconds such as 1.5, found {}", found(&value)))
         })
     }
 }
@@ -143,9 +127,7 @@ pub(super) mod optional_seconds {
     ) -> Result<Option<Duration>, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::Null => Ok(None),
-            value => seconds::deserialize(value)
-                .map(Some)
-                .map_err(D::Error::custom),
+            value => seconds::deserialize(value).map(Some).map_err(D::Error::custom),
         }
     }
 }
@@ -244,14 +226,8 @@ mod tests {
     fn numbers_must_be_whole() {
         assert_eq!(bytes(json!(268_435_456)).unwrap(), 256 << 20);
         assert_eq!(bytes(json!(1e9)).unwrap(), 1_000_000_000);
-        for value in [
-            json!(1.5),
-            json!(-1),
-            json!(-1.0),
-            json!(1e30),
-            json!(true),
-            json!(u64::MAX),
-        ] {
+        for value in [json!(1.5), json!(-1), json!(-1.0), json!(1e30), json!(true), json!(u64::MAX)]
+        {
             let message = bytes(value).unwrap_err().to_string();
             assert!(message.starts_with("expected a size such as"), "{message}");
         }

@@ -33,14 +33,8 @@ fn empty_document_is_the_default() {
         (spec.root(), spec.is_removed(), spec.writable()),
         (Root::Host, true, Writable::Memory)
     );
-    let kept = RunSpec {
-        detach: true,
-        ..spec
-    };
-    assert_eq!(
-        (kept.is_removed(), kept.writable()),
-        (false, Writable::Disk)
-    );
+    let kept = RunSpec { detach: true, ..spec };
+    assert_eq!((kept.is_removed(), kept.writable()), (false, Writable::Disk));
 }
 
 #[test]
@@ -49,14 +43,8 @@ fn every_key_is_read() {
     assert_eq!(spec.root(), Root::Image("docker.io/library/alpine:3.20"));
     assert_eq!(spec.env["GONE"], None);
     assert_eq!(spec.env["RAW"], Some(Text::from(vec![0xff])));
-    assert_eq!(
-        (spec.umask, spec.mounts[1].mode),
-        (Some(0o27), Some(0o1770))
-    );
-    assert_eq!(
-        (spec.limits.memory, spec.limits.pids),
-        (Some(256 << 20), None)
-    );
+    assert_eq!((spec.umask, spec.mounts[1].mode), (Some(0o27), Some(0o1770)));
+    assert_eq!((spec.limits.memory, spec.limits.pids), (Some(256 << 20), None));
     assert_eq!(spec.limits.wall_time, Some(Duration::from_millis(1500)));
     assert_eq!(spec.stop_signal.as_deref(), Some("15"));
     // No key is at its default, so the list of keys is complete.
@@ -64,19 +52,13 @@ fn every_key_is_read() {
     let long = serde_json::to_value(&spec).unwrap();
     let keys = |value: &serde_json::Value, skip: &[&str]| -> Vec<String> {
         let members = value.as_object().unwrap().keys();
-        members
-            .filter(|key| !skip.contains(&key.as_str()))
-            .cloned()
-            .collect()
+        members.filter(|key| !skip.contains(&key.as_str())).cloned().collect()
     };
     let single = ["schema", "rootfs", "bundle"];
     assert_eq!(keys(&short, &single), keys(&long, &single));
     assert_eq!(keys(&short["limits"], &[]), keys(&long["limits"], &[]));
     assert_eq!(keys(&short["security"], &[]), keys(&long["security"], &[]));
-    assert_eq!(
-        RunSpec::from_json(long.to_string().as_bytes()).unwrap(),
-        spec
-    );
+    assert_eq!(RunSpec::from_json(long.to_string().as_bytes()).unwrap(), spec);
 }
 
 #[test]
@@ -98,14 +80,8 @@ fn refusals_name_the_path_and_what_is_expected() {
             r#"{"limits": {"wall_time": -1}}"#,
             "limits.wall_time: expected seconds such as 1.5, found -1",
         ),
-        (
-            r#"{"limits": {"cpu_time": 1e-12}}"#,
-            "limits.cpu_time: expected more than 0 seconds",
-        ),
-        (
-            r#"{"args": ["a", 3]}"#,
-            "args[1]: expected a string or {\"base64\": \"…\"}, found 3",
-        ),
+        (r#"{"limits": {"cpu_time": 1e-12}}"#, "limits.cpu_time: expected more than 0 seconds"),
+        (r#"{"args": ["a", 3]}"#, "args[1]: expected a string or {\"base64\": \"…\"}, found 3"),
         (
             r#"{"args": ["a\u0000"]}"#,
             "args[0]: contains a NUL byte, which the kernel cannot pass on",
@@ -114,43 +90,22 @@ fn refusals_name_the_path_and_what_is_expected() {
             r#"{"env": {"A=B": "c"}}"#,
             "env.A=B: expected the name of a variable, without \"=\", found \"A=B\"",
         ),
-        (
-            r#"{"image": "a", "rootfs": "/b"}"#,
-            "rootfs: cannot be combined with image",
-        ),
-        (
-            r#"{"rootfs": "b"}"#,
-            "rootfs: expected an absolute path, found \"b\"",
-        ),
-        (
-            r#"{"cwd": "b"}"#,
-            "cwd: expected an absolute path, found \"b\"",
-        ),
+        (r#"{"image": "a", "rootfs": "/b"}"#, "rootfs: cannot be combined with image"),
+        (r#"{"rootfs": "b"}"#, "rootfs: expected an absolute path, found \"b\""),
+        (r#"{"cwd": "b"}"#, "cwd: expected an absolute path, found \"b\""),
         (
             r#"{"umask": "8"}"#,
             "umask: expected octal digits in a string such as \"022\", or a number, found \"8\"",
         ),
-        (
-            r#"{"umask": "1000"}"#,
-            "umask: expected at most 0777, found 01000",
-        ),
+        (r#"{"umask": "1000"}"#, "umask: expected at most 0777, found 01000"),
         (
             r#"{"stop_signal": "SIGNOPE"}"#,
             "stop_signal: expected a signal such as \"SIGTERM\" or 15, found \"SIGNOPE\"",
         ),
-        (
-            r#"{"publish": ["80"]}"#,
-            "publish: ports can be published from a \"nat\" network only",
-        ),
+        (r#"{"publish": ["80"]}"#, "publish: ports can be published from a \"nat\" network only"),
         (r#"[]"#, "expected an object, found a list"),
-        (
-            r#"{"limits": [1]}"#,
-            "limits: expected an object, found a list",
-        ),
-        (
-            r#"{"mounts": [["bind", "/a", "/b"]]}"#,
-            "mounts[0]: expected an object, found a list",
-        ),
+        (r#"{"limits": [1]}"#, "limits: expected an object, found a list"),
+        (r#"{"mounts": [["bind", "/a", "/b"]]}"#, "mounts[0]: expected an object, found a list"),
         (r#"{"schema": 2}"#, "schema: expected 1, found 2"),
         (
             r#"{"mounts": [{"type": "tmpfs", "target": "/a"}, {"type": "tmpfs", "target": "//a/"}]}"#,
@@ -164,10 +119,7 @@ fn refusals_name_the_path_and_what_is_expected() {
             r#"{"limits": {"memroy": 1}}"#,
             "limits.memroy: unknown field `memroy`, expected one of `memory`",
         ),
-        (
-            r#"{"mounts": [{"type": "bind"}]}"#,
-            "mounts[0]: missing field `target`",
-        ),
+        (r#"{"mounts": [{"type": "bind"}]}"#, "mounts[0]: missing field `target`"),
         (
             r#"{"mounts": [{"type": "nfs", "target": "/a"}]}"#,
             "mounts[0].type: unknown variant `nfs`",
@@ -176,20 +128,11 @@ fn refusals_name_the_path_and_what_is_expected() {
             r#"{"network": "bridge"}"#,
             "network: unknown variant `bridge`, expected one of `none`, `host`, `nat`",
         ),
-        (
-            r#"{"publish": ["x"], "network": "nat"}"#,
-            "publish[0]: expected [address:]",
-        ),
+        (r#"{"publish": ["x"], "network": "nat"}"#, "publish[0]: expected [address:]"),
         (r#"{"dns": ["nope"]}"#, "dns[0]: "),
-        (
-            r#"{"tty": 1}"#,
-            "tty: invalid type: integer `1`, expected a boolean",
-        ),
+        (r#"{"tty": 1}"#, "tty: invalid type: integer `1`, expected a boolean"),
         (r#"{"hostname": "a b"}"#, "hostname: expected 1 to 64"),
-        (
-            r#"{"hosts": {"a\n1.1.1.1 b": "1.2.3.4"}}"#,
-            "hosts: expected 1 to 253",
-        ),
+        (r#"{"hosts": {"a\n1.1.1.1 b": "1.2.3.4"}}"#, "hosts: expected 1 to 253"),
         (r#"{"name": "a"}"#, "name: expected 2 to 255"),
         (r#"{"name": "../x"}"#, "name: expected 2 to 255"),
         (r#"3"#, "invalid type: integer `3`"),
@@ -206,10 +149,7 @@ fn values_built_in_rust_are_checked_as_well() {
         change(&mut spec);
         spec.validate().unwrap_err().message().to_owned()
     };
-    assert_eq!(
-        check(|spec| spec.args.push("a\0".into())),
-        "args[0]: contains a NUL byte"
-    );
+    assert_eq!(check(|spec| spec.args.push("a\0".into())), "args[0]: contains a NUL byte");
     assert_eq!(
         check(|spec| spec.mounts = (0..4097).map(|n| Mount::tmpfs(format!("/{n}"))).collect()),
         "mounts: expected at most 4096 items, found 4097"
@@ -237,30 +177,14 @@ fn durations() -> impl Strategy<Value = Option<Duration>> {
 }
 
 fn mounts() -> impl Strategy<Value = Vec<Mount>> {
-    let one = (
-        0..3,
-        any::<Option<bool>>(),
-        sizes(),
-        option::of(0..=0o7777_u32),
-    );
+    let one = (0..3, any::<Option<bool>>(), sizes(), option::of(0..=0o7777_u32));
     collection::vec(one, 0..4).prop_map(|mounts| {
         let build = |(index, (kind, read_only, size, mode)): (usize, (i32, _, _, _))| {
             let target = format!("/target {index}");
             match kind {
-                0 => Mount {
-                    read_only,
-                    ..Mount::bind("/a", target)
-                },
-                1 => Mount {
-                    read_only,
-                    ..Mount::overlay("/ä", target)
-                },
-                _ => Mount {
-                    read_only,
-                    size,
-                    mode,
-                    ..Mount::tmpfs(target)
-                },
+                0 => Mount { read_only, ..Mount::bind("/a", target) },
+                1 => Mount { read_only, ..Mount::overlay("/ä", target) },
+                _ => Mount { read_only, size, mode, ..Mount::tmpfs(target) },
             }
         };
         mounts.into_iter().enumerate().map(build).collect()

@@ -124,9 +124,7 @@ impl<'de> Deserialize<'de> for Text {
             }
         };
         if bytes.contains(&0) {
-            return Err(D::Error::custom(
-                "contains a NUL byte, which the kernel cannot pass on",
-            ));
+            return Err(D::Error::custom("contains a NUL byte, which the kernel cannot pass on"));
         }
         Ok(Text::from(bytes))
     }
@@ -166,9 +164,7 @@ pub(super) mod optional_path {
         path: &Option<PathBuf>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        path.as_deref()
-            .map(|path| Text::from(path.as_os_str()))
-            .serialize(serializer)
+        path.as_deref().map(|path| Text::from(path.as_os_str())).serialize(serializer)
     }
 
     pub(in crate::spec) fn deserialize<'de, D: Deserializer<'de>>(
@@ -187,28 +183,16 @@ mod tests {
         let plain = Text::from("naïve");
         assert_eq!(serde_json::to_string(&plain).unwrap(), "\"naïve\"");
         let raw = Text::from(vec![0xff, b'a']);
-        assert_eq!(
-            serde_json::to_string(&raw).unwrap(),
-            "{\"base64\":\"/2E=\"}"
-        );
-        assert_eq!(
-            serde_json::from_str::<Text>("{\"base64\":\"/2E=\"}").unwrap(),
-            raw
-        );
+        assert_eq!(serde_json::to_string(&raw).unwrap(), "{\"base64\":\"/2E=\"}");
+        assert_eq!(serde_json::from_str::<Text>("{\"base64\":\"/2E=\"}").unwrap(), raw);
     }
 
     #[test]
     fn anything_else_is_refused_in_words() {
         for (json, message) in [
             ("3", "expected a string or {\"base64\": \"…\"}, found 3"),
-            (
-                "{\"base64\":\"/2E=\",\"x\":1}",
-                "expected a string or {\"base64\": \"…\"}",
-            ),
-            (
-                "{\"base64\":\"/2\"}",
-                "expected padded standard base64, found \"/2\"",
-            ),
+            ("{\"base64\":\"/2E=\",\"x\":1}", "expected a string or {\"base64\": \"…\"}"),
+            ("{\"base64\":\"/2\"}", "expected padded standard base64, found \"/2\""),
             ("{\"base64\":1}", "expected padded standard base64, found 1"),
             ("\"a\\u0000b\"", "contains a NUL byte"),
             ("{\"base64\":\"AA==\"}", "contains a NUL byte"),

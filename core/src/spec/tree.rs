@@ -36,10 +36,7 @@ impl<'a> Tree<'a> {
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format!("nested deeper than {MAX_DEPTH} levels")));
         }
-        Ok(Tree {
-            depth: self.depth + 1,
-            ..self
-        })
+        Ok(Tree { depth: self.depth + 1, ..self })
     }
 }
 

@@ -27,10 +27,8 @@ impl RunSpec {
     /// the value.
     pub fn validate(&self) -> Result<()> {
         if self.schema != 1 {
-            return Err(
-                refuse("schema", format!("expected 1, found {}", self.schema))
-                    .with_hint("a newer libctr may know it"),
-            );
+            return Err(refuse("schema", format!("expected 1, found {}", self.schema))
+                .with_hint("a newer libctr may know it"));
         }
         self.lengths()?;
         self.root_sources()?;
@@ -45,11 +43,7 @@ impl RunSpec {
     fn lengths(&self) -> Result<()> {
         for (key, length, most) in [
             ("args", self.args.len(), MAX_ITEMS),
-            (
-                "entrypoint",
-                self.entrypoint.as_ref().map_or(0, Vec::len),
-                MAX_ITEMS,
-            ),
+            ("entrypoint", self.entrypoint.as_ref().map_or(0, Vec::len), MAX_ITEMS),
             ("env", self.env.len(), MAX_ITEMS),
             ("inherit_env", self.inherit_env.len(), MAX_ITEMS),
             ("groups", self.groups.len(), MAX_ITEMS),
@@ -77,10 +71,7 @@ impl RunSpec {
         }
         if let Some(image) = &self.image {
             if image.is_empty() {
-                return Err(refuse(
-                    "image",
-                    "expected an image reference or \"host\", found \"\"",
-                ));
+                return Err(refuse("image", "expected an image reference or \"host\", found \"\""));
             }
             no_nul("image", image.as_bytes())?;
         }
@@ -109,10 +100,7 @@ impl RunSpec {
         }
         match self.umask {
             Some(umask) if umask > 0o777 => {
-                return Err(refuse(
-                    "umask",
-                    format!("expected at most 0777, found 0{umask:o}"),
-                ));
+                return Err(refuse("umask", format!("expected at most 0777, found 0{umask:o}")));
             }
             _ => {}
         }
@@ -169,11 +157,8 @@ impl RunSpec {
 
     fn network(&self) -> Result<()> {
         if !self.publish.is_empty() && self.network != Network::Nat {
-            return Err(refuse(
-                "publish",
-                "ports can be published from a \"nat\" network only",
-            )
-            .with_hint("set network to \"nat\""));
+            return Err(refuse("publish", "ports can be published from a \"nat\" network only")
+                .with_hint("set network to \"nat\""));
         }
         for (index, port) in self.publish.iter().enumerate() {
             if port.port == 0 || port.host_port == Some(0) {
@@ -183,11 +168,7 @@ impl RunSpec {
                 ));
             }
         }
-        match self
-            .hosts
-            .keys()
-            .find(|name| !(is_host(name) && name.len() <= 253))
-        {
+        match self.hosts.keys().find(|name| !(is_host(name) && name.len() <= 253)) {
             Some(name) => Err(refuse("hosts", host_message(253, name))),
             None => Ok(()),
         }
@@ -201,20 +182,14 @@ pub(super) fn refuse(path: impl Display, message: impl Display) -> Error {
 
 pub(super) fn at_most(path: &str, length: usize, most: usize) -> Result<()> {
     if length > most {
-        return Err(refuse(
-            path,
-            format!("expected at most {most} items, found {length}"),
-        ));
+        return Err(refuse(path, format!("expected at most {most} items, found {length}")));
     }
     Ok(())
 }
 
 pub(super) fn absolute(at: &str, path: &Path) -> Result<()> {
     if !path.is_absolute() {
-        return Err(refuse(
-            at,
-            format!("expected an absolute path, found {path:?}"),
-        ));
+        return Err(refuse(at, format!("expected an absolute path, found {path:?}")));
     }
     no_nul(at, path.as_os_str().as_bytes())
 }
@@ -245,18 +220,14 @@ fn variable(at: &str, name: &str) -> Result<()> {
 fn is_name(name: &str) -> bool {
     (2..=255).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
 /// What may stand in a line of `/etc/hosts`. Underscores are no part of
 /// RFC 1123, but in use.
 fn is_host(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
 }
 
 fn host_message(most: usize, name: &str) -> String {

@@ -51,10 +51,9 @@ fn half_made(run: &Path) {
         if !new {
             continue;
         }
-        let old = entry
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .is_ok_and(|made| SystemTime::now().duration_since(made).is_ok_and(|age| age > HALF_MADE));
+        let old = entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|made| {
+            SystemTime::now().duration_since(made).is_ok_and(|age| age > HALF_MADE)
+        });
         let dead = match (StateDir { path: path.clone() }).lock() {
             Ok(lock) => lock.is_some(),
             Err(_) => old,

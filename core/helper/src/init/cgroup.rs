@@ -5,7 +5,6 @@
 //! 9a3284fad42f), while a move by somebody else waits for milliseconds.
 
 use super::at;
-use crate::broken_plan;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, flag};
 use crate::sys::{self, Fd};
@@ -13,7 +12,7 @@ use crate::sys::{self, Fd};
 pub(super) fn enter(plan: Plan<'_>) -> Result<(), Fault> {
     for record in plan.records().filter(|record| record.kind == Kind::GroupV1) {
         let mut body = record.body;
-        let broken = broken_plan(Step::Cgroup, record.index);
+        let broken = Fault::broken_plan(Step::Cgroup, record.index);
         let _controller = body.u32().ok_or(broken)?;
         let path = body.string().ok_or(broken)?;
         let failed = |call| at(Step::Cgroup, call, record.index);

@@ -4,11 +4,11 @@
 use super::at;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan};
-use crate::{broken_plan, sys};
+use crate::sys;
 
 pub(super) fn enter(plan: Plan<'_>) -> Result<(), Fault> {
     for mut record in plan.records().filter(|record| record.kind == Kind::Cwd) {
-        let path = record.body.string().ok_or(broken_plan(Step::Chdir, record.index))?;
+        let path = record.body.string().ok_or(Fault::broken_plan(Step::Chdir, record.index))?;
         sys::chdir(path).map_err(at(Step::Chdir, Call::Chdir, record.index))?;
     }
     Ok(())

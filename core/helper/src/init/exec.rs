@@ -4,7 +4,6 @@ use super::{at, descriptor};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Field, Kind, Plan};
 use crate::sys::{self, Errno, Fd, Pointers};
-use crate::broken_plan;
 
 /// A session of its own, the terminal if there is one, and streams 0 to 2.
 /// All other descriptors are close-on-exec.
@@ -17,11 +16,11 @@ pub(super) fn session(plan: Plan<'_>, terminal: Option<&Fd>) -> Result<(), Fault
     }
     for (number, field) in [(0, Field::Stdin), (1, Field::Stdout), (2, Field::Stderr)] {
         let stream = terminal.map(Fd::borrow).or(descriptor(plan, field));
-        let stream = stream.ok_or(broken_plan(Step::Exec, Fault::NO_RECORD))?;
+        let stream = stream.ok_or(Fault::broken_plan(Step::Exec, Fault::NO_RECORD))?;
         sys::dup_to(stream, number).map_err(failed(Call::Dup))?;
     }
     for mut record in plan.records().filter(|record| record.kind == Kind::Rlimit) {
-        let broken = broken_plan(Step::Exec, record.index);
+        let broken = Fault::broken_plan(Step::Exec, record.index);
         let resource = record.body.u32().ok_or(broken)?;
         let soft = record.body.u64().ok_or(broken)?;
         let hard = record.body.u64().ok_or(broken)?;
@@ -38,12 +37,12 @@ pub(super) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
     sys::umask(mask.unwrap_or(0o022));
     let arguments = pointers(plan, Kind::Argument)?;
     let environment = pointers(plan, Kind::Environment)?;
-    let mut fault = broken_plan(Step::Exec, Fault::NO_RECORD);
+    let mut fault = Fault::broken_plan(Step::Exec, Fault::NO_RECORD);
     let mut refused = false;
     // What this process blocked, the program must not inherit.
     sys::block_signals(false);
     for mut record in plan.records().filter(|record| record.kind == Kind::Program) {
-        let program = record.body.string().ok_or(broken_plan(Step::Exec, record.index))?;
+        let program = record.body.string().ok_or(Fault::broken_plan(Step::Exec, record.index))?;
         let errno = sys::execve(program, &arguments, &environment);
         if !refused {
             fault = at(Step::Exec, Call::Execve, record.index)(errno);
@@ -62,7 +61,7 @@ fn pointers(plan: Plan<'static>, kind: Kind) -> Result<Pointers, Fault> {
     let mut pointers = Pointers::with_room(plan.of(kind).count()).map_err(failed())?;
     for mut body in plan.of(kind) {
         let body: &mut Body<'static> = &mut body;
-        let string = body.string().ok_or(broken_plan(Step::Exec, Fault::NO_RECORD))?;
+        let string = body.string().ok_or(Fault::broken_plan(Step::Exec, Fault::NO_RECORD))?;
         pointers.push(string).map_err(failed())?;
     }
     Ok(pointers)

@@ -14,7 +14,6 @@ mod terminal;
 use core::ffi::CStr;
 
 use super::at;
-use crate::broken_plan;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, Errno, Fd};
@@ -36,7 +35,7 @@ pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
     for record in plan.records() {
         step(record, &mut root)?;
     }
-    let root = root.ok_or(broken_plan(Step::Filesystem, none))?;
+    let root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     let terminal = match plan.has(flag::TERMINAL) {
         true => Some(terminal::open(plan, &root)?),
         false => None,
@@ -57,7 +56,7 @@ pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
 
 fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
     let Record { index, kind, mut body } = record;
-    let broken = || broken_plan(Step::Filesystem, index);
+    let broken = || Fault::broken_plan(Step::Filesystem, index);
     let root = || place.as_ref().ok_or(broken());
     match kind {
         Kind::Stage => {
@@ -138,7 +137,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
 /// and no path of it is walked a second time.
 fn file_system(record: Record<'_>, root: &Root) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
-    let broken = broken_plan(Step::Filesystem, index);
+    let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u64().ok_or(broken)?;
     let kind = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;

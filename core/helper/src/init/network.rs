@@ -3,11 +3,11 @@
 use super::at;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, flag};
-use crate::{broken_plan, sys};
+use crate::sys;
 
 pub(super) fn set_up(plan: Plan<'_>) -> Result<(), Fault> {
     for mut record in plan.records().filter(|record| record.kind == Kind::Hostname) {
-        let name = record.body.string().ok_or(broken_plan(Step::Network, record.index))?;
+        let name = record.body.string().ok_or(Fault::broken_plan(Step::Network, record.index))?;
         sys::sethostname(name).map_err(at(Step::Network, Call::Sethostname, record.index))?;
     }
     if plan.has(flag::LOOPBACK) {

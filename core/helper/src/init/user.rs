@@ -4,7 +4,7 @@
 use super::at;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Field, Kind, Plan, flag};
-use crate::{broken_plan, sys};
+use crate::sys;
 
 /// Supplementary groups that one process may have (limits.h, NGROUPS_MAX is
 /// larger, but no real user comes near).
@@ -38,7 +38,7 @@ pub(super) fn become_user(plan: Plan<'_>) -> Result<(), Fault> {
     let mut groups = [0_u32; GROUPS_MAX];
     let mut count = 0_usize;
     for mut record in plan.records().filter(|record| record.kind == Kind::Group) {
-        let broken = broken_plan(Step::User, record.index);
+        let broken = Fault::broken_plan(Step::User, record.index);
         *groups.get_mut(count).ok_or(broken)? = record.body.u32().ok_or(broken)?;
         count = count.saturating_add(1);
     }

@@ -5,7 +5,6 @@
 use core::ffi::CStr;
 
 use super::number::{after, leading};
-use crate::broken_plan;
 use crate::fault::{Call, Fault, Step};
 use crate::init::at;
 use crate::plan::{Kind, Plan, controller};
@@ -40,7 +39,7 @@ impl Groups {
         let mut groups = Groups::default();
         for record in plan.records() {
             let mut body = record.body;
-            let broken = broken_plan(Step::Cgroup, record.index);
+            let broken = Fault::broken_plan(Step::Cgroup, record.index);
             let slot = match record.kind {
                 Kind::GroupV2 => &mut groups.v2,
                 Kind::GroupV1 => match body.u32().ok_or(broken)? {

@@ -44,6 +44,7 @@ pub(super) fn after(text: &[u8], key: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{after, decimal, leading};
+    use std::string::ToString;
 
     #[test]
     fn decimals_are_what_the_standard_library_writes() {

@@ -87,11 +87,18 @@ pub(super) fn write(plan: Plan<'_>, end: &End) {
     json.number("io_written", end.usage.io_written);
     json.number("started_in_ns", end.started_in_ns);
     json.push(b"}}\n");
-    if let Some(file) = descriptor(plan, Field::Exit) {
-        // A full file system leaves the file empty: the container counts as
-        // lost, which is what can still be said.
-        let _ = sys::write_at_start(file, json.bytes.get(..json.used).unwrap_or(&[]));
-    }
+    json.write(plan, Field::Exit);
+}
+
+/// Writes the process ids once the program was executed.
+pub(super) fn status(plan: Plan<'_>, helper: i32, init: i32, started_at_ns: u64) {
+    let mut json = Json { bytes: [0; 1024], used: 0, first: true };
+    json.open("");
+    json.number("helper", Some(u64::from(helper.cast_unsigned())));
+    json.number("init", Some(u64::from(init.cast_unsigned())));
+    json.number("started_at_ns", Some(started_at_ns));
+    json.push(b"}\n");
+    json.write(plan, Field::Status);
 }
 
 /// A JSON object of constant keys, words and numbers.
@@ -138,6 +145,14 @@ impl Json {
         self.push(b"\"");
         self.push(value.as_bytes());
         self.push(b"\"");
+    }
+
+    /// Writes it at the start of a file. A full file system leaves the file
+    /// empty: the container then counts as lost, which can still be said.
+    fn write(&self, plan: Plan<'_>, file: Field) {
+        if let Some(file) = descriptor(plan, file) {
+            let _ = sys::write_at_start(file, self.bytes.get(..self.used).unwrap_or(&[]));
+        }
     }
 
     /// A figure that was not measured is absent.

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::{BorrowedFd, Errno, Fd, Result, address, address_mut, call, signed, text};
+use super::{BorrowedFd, Errno, Fd, Result, address, address_mut, call, signed, text, wide};
 
 pub(crate) const O_RDONLY: usize = 0;
 pub(crate) const O_WRONLY: usize = 1;
@@ -159,8 +159,14 @@ pub(crate) fn fchdir(fd: BorrowedFd) -> Result<()> {
     call!(FCHDIR, fd.raw()).map(drop)
 }
 
-pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64, data: &CStr) -> Result<()> {
-    call!(MOUNT, text(source), text(target), text(kind), flags as usize, text(data)).map(drop)
+pub(crate) fn mount(
+    source: &CStr,
+    target: &CStr,
+    kind: &CStr,
+    flags: u64,
+    data: &CStr,
+) -> Result<()> {
+    call!(MOUNT, text(source), text(target), text(kind), wide(flags), text(data)).map(drop)
 }
 
 /// umount2(2) with MNT_DETACH.
@@ -198,7 +204,7 @@ pub(crate) fn fsconfig_create(fs: BorrowedFd) -> Result<()> {
 /// fsmount(2): a mount that is attached nowhere yet.
 pub(crate) fn fsmount(fs: BorrowedFd, attributes: u64) -> Result<Fd> {
     const FSMOUNT_CLOEXEC: usize = 1;
-    Fd::made(call!(FSMOUNT, fs.raw(), FSMOUNT_CLOEXEC, attributes as usize)?)
+    Fd::made(call!(FSMOUNT, fs.raw(), FSMOUNT_CLOEXEC, wide(attributes))?)
 }
 
 /// open_tree(2) with OPEN_TREE_CLONE: a private copy of the mount at `path`.

@@ -115,7 +115,7 @@ pub(crate) fn setsid() -> Result<()> {
 }
 
 pub(crate) fn unshare(namespaces: u64) -> Result<()> {
-    call!(UNSHARE, namespaces as usize).map(drop)
+    call!(UNSHARE, super::wide(namespaces)).map(drop)
 }
 
 /// kill(2).

@@ -84,7 +84,8 @@ pub(crate) fn wait(pid: i32, hang: bool) -> Result<Option<Ended>> {
     };
     // struct rusage: two timevals, then longs; inblock is the 12th word.
     let [us, uu, ss, su, _, _, _, _, _, _, _, blocks_in, blocks_out, ..] = usage;
-    let ns = |s: u64, us: u64| s.saturating_mul(1_000_000_000).saturating_add(us.saturating_mul(1000));
+    let ns =
+        |s: u64, us: u64| s.saturating_mul(1_000_000_000).saturating_add(us.saturating_mul(1000));
     let usage = Usage { user_ns: ns(us, uu), system_ns: ns(ss, su), blocks_in, blocks_out };
     let pid = i32::try_from(pid).map_err(|_| Errno::EINVAL)?;
     Ok((pid > 0).then_some(Ended { pid, status, usage }))
@@ -95,6 +96,10 @@ pub(crate) fn execve(path: &CStr, arguments: &Pointers, environment: &Pointers) 
         Err(errno) => errno,
         Ok(_) => Errno::EINVAL,
     }
+}
+
+pub(crate) fn getpid() -> i32 {
+    call!(GETPID).ok().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0)
 }
 
 pub(crate) fn exit(code: i32) -> ! {

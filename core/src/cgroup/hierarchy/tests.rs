@@ -22,11 +22,7 @@ const DOCKER_V1: &str = "\
 ";
 
 fn mount(point: &str, root: &str, minor: u64) -> Mount {
-    Mount {
-        point: point.into(),
-        root: root.into(),
-        device: (0, minor),
-    }
+    Mount { point: point.into(), root: root.into(), device: (0, minor) }
 }
 
 #[test]
@@ -67,11 +63,7 @@ fn a_partial_mount_is_relative_to_its_root() {
         ("/docker/4f2b/../x", None),
     ];
     for (group, expected) in cases {
-        assert_eq!(
-            memory.locate(Path::new(group)),
-            expected.map(PathBuf::from),
-            "{group}"
-        );
+        assert_eq!(memory.locate(Path::new(group)), expected.map(PathBuf::from), "{group}");
     }
 }
 

@@ -30,9 +30,7 @@ pub(in crate::cgroup) fn parse(list: &str) -> Option<BTreeSet<u32>> {
 /// Decimal digits alone: `str::parse` would also take a sign.
 fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .then(|| text.parse().ok())?
-        .filter(|&number| number < MOST)
+    digits.then(|| text.parse().ok())?.filter(|&number| number < MOST)
 }
 
 /// Checks that a group below `parent` can have all processors of `list`.
@@ -125,9 +123,6 @@ mod tests {
             error.message(),
             r#"limits.cpuset "x" is not a list of processors such as "0-3,7""#
         );
-        assert_eq!(
-            check("0", dir.path(), &["a"]).unwrap_err().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(check("0", dir.path(), &["a"]).unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }

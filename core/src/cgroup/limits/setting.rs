@@ -79,11 +79,7 @@ impl Setting {
             return Ok(());
         }
         if !file::exists(dir) {
-            return Err(Error::sys(
-                Stage::Cgroup,
-                format!("open({dir:?})"),
-                Errno::ENOENT,
-            ));
+            return Err(Error::sys(Stage::Cgroup, format!("open({dir:?})"), Errno::ENOENT));
         }
         match self.absent {
             Absent::Skip => Ok(()),
@@ -98,11 +94,7 @@ impl Setting {
         Error::new(
             Stage::Cgroup,
             ErrorKind::Unsupported,
-            format!(
-                "{} cannot be enforced: no {} in {dir:?}",
-                self.key,
-                names.join(" or ")
-            ),
+            format!("{} cannot be enforced: no {} in {dir:?}", self.key, names.join(" or ")),
         )
         .with_hint(hint)
     }
@@ -110,11 +102,7 @@ impl Setting {
     /// The kernel's answer about the value, in terms of the caller.
     fn refused(&self, dir: &Path, error: Error) -> Error {
         let errno = error.errno().map_or(Errno::UnknownErrno, Errno::from_raw);
-        let again = Error::sys(
-            Stage::Cgroup,
-            format!("{}: {}", self.key, error.message()),
-            errno,
-        );
+        let again = Error::sys(Stage::Cgroup, format!("{}: {}", self.key, error.message()), errno);
         match errno {
             Errno::EINVAL | Errno::ERANGE => again.with_kind(ErrorKind::InvalidInput),
             Errno::ENODEV if self.key == IO => again
@@ -157,28 +145,18 @@ mod tests {
             .or("io.bfq.weight", "109")
             .or("io.none", "1");
         setting.apply(dir.path()).unwrap();
-        assert_eq!(
-            fs::read_to_string(dir.path().join("io.weight")).unwrap(),
-            "200"
-        );
-        assert_eq!(
-            fs::read_to_string(dir.path().join("io.bfq.weight")).unwrap(),
-            "109"
-        );
+        assert_eq!(fs::read_to_string(dir.path().join("io.weight")).unwrap(), "200");
+        assert_eq!(fs::read_to_string(dir.path().join("io.bfq.weight")).unwrap(), "109");
         assert!(!dir.path().join("io.none").exists());
     }
 
     #[test]
     fn a_limit_without_a_file_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        let setting = Setting::new("limits.io weight", "io.weight", 1)
-            .or("io.bfq.weight", 1)
-            .hint("use bfq");
+        let setting =
+            Setting::new("limits.io weight", "io.weight", 1).or("io.bfq.weight", 1).hint("use bfq");
         let error = setting.apply(dir.path()).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.stage()),
-            (ErrorKind::Unsupported, Stage::Cgroup)
-        );
+        assert_eq!((error.kind(), error.stage()), (ErrorKind::Unsupported, Stage::Cgroup));
         assert_eq!(
             error.message(),
             format!(

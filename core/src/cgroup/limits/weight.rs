@@ -35,11 +35,7 @@ pub(in crate::cgroup) fn shares(weight: u32) -> u32 {
 /// The weight for the BFQ scheduler (1 to 1000, usually 100), as systemd's
 /// `BFQ_WEIGHT` has it: the same up to 100, then a straight line.
 pub(in crate::cgroup) fn bfq(weight: u32) -> u32 {
-    if weight <= 100 {
-        weight
-    } else {
-        100 + (weight - 100) * 900 / 9900
-    }
+    if weight <= 100 { weight } else { 100 + (weight - 100) * 900 / 9900 }
 }
 
 /// The weight for the CFQ scheduler, which Linux had until 4.20 (10 to 1000,

@@ -19,18 +19,13 @@ fn lacks(machine: &Hierarchies, controller: Controller, limits: &Limits) -> bool
         _ => return false,
     };
     let names = [controller.v1_name(), controller.v2_name()];
-    assert!(
-        names.iter().any(|name| error.message().contains(name)),
-        "{error}"
-    );
+    assert!(names.iter().any(|name| error.message().contains(name)), "{error}");
     assert!(error.hint().is_some(), "{error}");
     true
 }
 
 fn refused(machine: &Hierarchies, limits: &Limits) -> Error {
-    let error = Container::create(machine, limits)
-        .map(|c| c.groups.clone())
-        .unwrap_err();
+    let error = Container::create(machine, limits).map(|c| c.groups.clone()).unwrap_err();
     assert_eq!(error.stage(), Stage::Cgroup);
     error
 }
@@ -38,20 +33,14 @@ fn refused(machine: &Hierarchies, limits: &Limits) -> Error {
 #[test]
 fn memory_beyond_the_limit_is_killed_and_counted() {
     for machine in machines() {
-        let limits = Limits {
-            memory: Some(16 * MIB),
-            ..none()
-        };
+        let limits = Limits { memory: Some(16 * MIB), ..none() };
         // tail keeps the last line, and this one never ends
         let mut container = Container::start(&machine, &limits, "exec tail /dev/zero");
         assert_eq!(container.wait_signal(), Some(libc::SIGKILL));
         let memory = container.groups.stats().unwrap().memory;
         assert_eq!(memory.limit, Some(16 * MIB));
         assert!(memory.oom_kills >= Some(1), "{memory:?}");
-        assert!(
-            memory.peak > Some(8 * MIB) && memory.peak <= Some(16 * MIB),
-            "{memory:?}"
-        );
+        assert!(memory.peak > Some(8 * MIB) && memory.peak <= Some(16 * MIB), "{memory:?}");
         container.finish();
     }
 }
@@ -60,17 +49,9 @@ fn memory_beyond_the_limit_is_killed_and_counted() {
 fn swap_is_none_beside_a_memory_limit_unless_given() {
     for machine in machines() {
         for (swap, expected) in [(None, 0), (Some(4 * MIB), 4 * MIB)] {
-            let limits = Limits {
-                memory: Some(16 * MIB),
-                swap,
-                ..none()
-            };
+            let limits = Limits { memory: Some(16 * MIB), swap, ..none() };
             let container = Container::create(&machine, &limits).unwrap();
-            let memory = if container.has_v2(Controller::Memory) {
-                0
-            } else {
-                16 * MIB
-            };
+            let memory = if container.has_v2(Controller::Memory) { 0 } else { 16 * MIB };
             let text = container.text(
                 Controller::Memory,
                 "memory.swap.max",
@@ -85,11 +66,7 @@ fn swap_is_none_beside_a_memory_limit_unless_given() {
 #[test]
 fn processes_beyond_the_limit_are_refused_and_counted() {
     for machine in machines() {
-        let limits = Limits {
-            pids: Some(3),
-            pids_explicit: true,
-            ..none()
-        };
+        let limits = Limits { pids: Some(3), pids_explicit: true, ..none() };
         let script = "sleep 1000 & sleep 1000 & sleep 1000 & sleep 1000 & wait";
         let container = Container::start(&machine, &limits, script);
         let stats = || container.groups.stats().unwrap().pids;
@@ -103,10 +80,7 @@ fn processes_beyond_the_limit_are_refused_and_counted() {
 #[test]
 fn quota_throttles() {
     for machine in machines() {
-        let limits = Limits {
-            cpus: Some(0.05),
-            ..none()
-        };
+        let limits = Limits { cpus: Some(0.05), ..none() };
         if lacks(&machine, Controller::Cpu, &limits) {
             continue;
         }
@@ -122,23 +96,13 @@ fn quota_throttles() {
 #[test]
 fn weight_is_converted() {
     for machine in machines() {
-        let limits = Limits {
-            cpu_weight: Some(100),
-            ..none()
-        };
+        let limits = Limits { cpu_weight: Some(100), ..none() };
         if lacks(&machine, Controller::Cpu, &limits) {
             continue;
         }
         let container = Container::create(&machine, &limits).unwrap();
-        let expected = if container.has_v2(Controller::Cpu) {
-            "100"
-        } else {
-            "1024"
-        };
-        assert_eq!(
-            container.text(Controller::Cpu, "cpu.weight", "cpu.shares"),
-            expected
-        );
+        let expected = if container.has_v2(Controller::Cpu) { "100" } else { "1024" };
+        assert_eq!(container.text(Controller::Cpu, "cpu.weight", "cpu.shares"), expected);
         container.finish();
     }
 }
@@ -146,10 +110,7 @@ fn weight_is_converted() {
 #[test]
 fn cpuset_binds_the_process() {
     for machine in machines() {
-        let limits = Limits {
-            cpuset: Some("0".into()),
-            ..none()
-        };
+        let limits = Limits { cpuset: Some("0".into()), ..none() };
         if lacks(&machine, Controller::Cpuset, &limits) {
             continue;
         }
@@ -158,20 +119,9 @@ fn cpuset_binds_the_process() {
         assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
         container.finish();
 
-        let error = refused(
-            &machine,
-            &Limits {
-                cpuset: Some("0,4000".into()),
-                ..none()
-            },
-        );
+        let error = refused(&machine, &Limits { cpuset: Some("0,4000".into()), ..none() });
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(
-            error
-                .message()
-                .starts_with("limits.cpuset \"0,4000\" has processors"),
-            "{error}"
-        );
+        assert!(error.message().starts_with("limits.cpuset \"0,4000\" has processors"), "{error}");
     }
 }
 
@@ -183,10 +133,7 @@ fn disk() -> Device {
         .next()
         .expect("the machine has no block device");
     let (major, minor) = numbers.trim_end().split_once(':').unwrap();
-    Device {
-        major: major.parse().unwrap(),
-        minor: minor.parse().unwrap(),
-    }
+    Device { major: major.parse().unwrap(), minor: minor.parse().unwrap() }
 }
 
 fn read_bps(device: Device, rate: u64) -> Limits {
@@ -197,10 +144,7 @@ fn read_bps(device: Device, rate: u64) -> Limits {
         read_iops: None,
         write_iops: Some(7),
     };
-    Limits {
-        io: vec![limit],
-        ..none()
-    }
+    Limits { io: vec![limit], ..none() }
 }
 
 #[test]
@@ -213,16 +157,9 @@ fn io_rates_are_set_per_device() {
         }
         let container = Container::create(&machine, &limits).unwrap();
         let name = format!("{}:{}", device.major, device.minor);
-        let found = container.text(
-            Controller::Blkio,
-            "io.max",
-            "blkio.throttle.read_bps_device",
-        );
+        let found = container.text(Controller::Blkio, "io.max", "blkio.throttle.read_bps_device");
         if container.has_v2(Controller::Blkio) {
-            assert_eq!(
-                found,
-                format!("{name} rbps=1048576 wbps=max riops=max wiops=7")
-            );
+            assert_eq!(found, format!("{name} rbps=1048576 wbps=max riops=max wiops=7"));
         } else {
             assert_eq!(found, format!("{name} 1048576"));
         }
@@ -230,54 +167,30 @@ fn io_rates_are_set_per_device() {
         assert_eq!((io.read_bytes, io.written_bytes), (Some(0), Some(0)));
         container.finish();
 
-        let error = refused(
-            &machine,
-            &read_bps(
-                Device {
-                    major: 4000,
-                    minor: 1,
-                },
-                MIB,
-            ),
-        );
-        assert_eq!(
-            (error.kind(), error.errno()),
-            (ErrorKind::InvalidInput, Some(libc::ENODEV))
-        );
-        assert_eq!(
-            error.hint(),
-            Some("limits work on whole disks, see lsblk -d")
-        );
+        let error = refused(&machine, &read_bps(Device { major: 4000, minor: 1 }, MIB));
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::InvalidInput, Some(libc::ENODEV)));
+        assert_eq!(error.hint(), Some("limits work on whole disks, see lsblk -d"));
     }
 }
 
 #[test]
 fn io_weight_is_set_or_refused_by_name() {
     for machine in machines() {
-        let limits = Limits {
-            io_weight: Some(200),
-            ..none()
-        };
+        let limits = Limits { io_weight: Some(200), ..none() };
         if lacks(&machine, Controller::Blkio, &limits) {
             continue;
         }
         match Container::create(&machine, &limits) {
             Ok(container) => {
                 let (v2, v1) = ("io.weight", "blkio.bfq.weight");
-                let expected = if container.has_v2(Controller::Blkio) {
-                    "default 200"
-                } else {
-                    "109"
-                };
+                let expected =
+                    if container.has_v2(Controller::Blkio) { "default 200" } else { "109" };
                 assert_eq!(container.text(Controller::Blkio, v2, v1), expected);
                 container.finish();
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unsupported);
-                assert!(
-                    error.message().contains("io.weight or io.bfq.weight"),
-                    "{error}"
-                );
+                assert!(error.message().contains("io.weight or io.bfq.weight"), "{error}");
             }
         }
     }
@@ -286,28 +199,15 @@ fn io_weight_is_set_or_refused_by_name() {
 #[test]
 fn a_value_that_the_kernel_refuses_leaves_nothing() {
     for machine in machines() {
-        let limits = Limits {
-            cpus: Some(1e9),
-            ..none()
-        };
+        let limits = Limits { cpus: Some(1e9), ..none() };
         if lacks(&machine, Controller::Cpu, &limits) {
             continue;
         }
-        let setup = Setup::choose(
-            &machine,
-            &format!("refused-{}", std::process::id()),
-            &limits,
-        );
+        let setup = Setup::choose(&machine, &format!("refused-{}", std::process::id()), &limits);
         let setup = setup.unwrap();
         let error = setup.create().unwrap_err();
-        assert_eq!(
-            (error.kind(), error.errno()),
-            (ErrorKind::InvalidInput, Some(libc::EINVAL))
-        );
-        assert!(
-            error.message().starts_with("limits.cpus: write("),
-            "{error}"
-        );
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::InvalidInput, Some(libc::EINVAL)));
+        assert!(error.message().starts_with("limits.cpus: write("), "{error}");
         assert!(setup.groups.dirs().iter().all(|dir| !dir.exists()));
     }
 }
@@ -315,39 +215,19 @@ fn a_value_that_the_kernel_refuses_leaves_nothing() {
 #[test]
 fn limits_are_raised_and_lowered_while_it_runs() {
     for machine in machines() {
-        let limits = Limits {
-            memory: Some(32 * MIB),
-            pids: Some(9),
-            pids_explicit: true,
-            ..none()
-        };
+        let limits =
+            Limits { memory: Some(32 * MIB), pids: Some(9), pids_explicit: true, ..none() };
         let container = Container::start(&machine, &limits, "exec sleep 1000");
-        for (memory, swap) in [
-            (64, None),
-            (16, None),
-            (48, Some(8)),
-            (24, Some(0)),
-            (40, None),
-            (20, None),
-        ] {
-            let new = Limits {
-                memory: Some(memory * MIB),
-                swap: swap.map(|n| n * MIB),
-                ..none()
-            };
+        for (memory, swap) in
+            [(64, None), (16, None), (48, Some(8)), (24, Some(0)), (40, None), (20, None)]
+        {
+            let new = Limits { memory: Some(memory * MIB), swap: swap.map(|n| n * MIB), ..none() };
             container.groups.update(&new).unwrap();
             let stats = container.groups.stats().unwrap();
             assert_eq!(stats.memory.limit, Some(memory * MIB));
             assert_eq!(stats.pids.limit, Some(9));
         }
-        container
-            .groups
-            .update(&Limits {
-                pids: Some(5),
-                pids_explicit: true,
-                ..none()
-            })
-            .unwrap();
+        container.groups.update(&Limits { pids: Some(5), pids_explicit: true, ..none() }).unwrap();
         assert_eq!(container.groups.stats().unwrap().pids.limit, Some(5));
         container.finish();
     }
@@ -356,10 +236,7 @@ fn limits_are_raised_and_lowered_while_it_runs() {
 #[test]
 fn a_limit_without_its_group_cannot_be_added_later() {
     for machine in machines() {
-        let limits = Limits {
-            cpus: Some(0.5),
-            ..none()
-        };
+        let limits = Limits { cpus: Some(0.5), ..none() };
         if lacks(&machine, Controller::Cpu, &limits) {
             continue;
         }
@@ -374,10 +251,7 @@ fn a_limit_without_its_group_cannot_be_added_later() {
             );
         } else {
             changed.unwrap();
-            assert_eq!(
-                container.text(Controller::Cpu, "cpu.max", ""),
-                "50000 100000"
-            );
+            assert_eq!(container.text(Controller::Cpu, "cpu.max", ""), "50000 100000");
         }
         container.finish();
     }

@@ -14,10 +14,7 @@ fn freezes(machine: &Hierarchies) -> bool {
 #[test]
 fn life_from_first_to_last() {
     for machine in machines() {
-        let limits = Limits {
-            pids: Some(64),
-            ..Limits::default()
-        };
+        let limits = Limits { pids: Some(64), ..Limits::default() };
         let mut container = Container::create(&machine, &limits).unwrap();
         let groups = container.groups.clone();
         assert!(groups.dirs().iter().all(|dir| dir.is_dir()));
@@ -27,14 +24,8 @@ fn life_from_first_to_last() {
         assert_eq!(groups.processes().unwrap(), [container.pid()]);
         assert!(!groups.is_empty().unwrap());
         let stats = groups.stats().unwrap();
-        assert!(
-            stats.memory.current > Some(0) && stats.memory.peak > Some(0),
-            "{stats:?}"
-        );
-        assert_eq!(
-            (stats.memory.limit, stats.memory.oom_kills),
-            (None, Some(0))
-        );
+        assert!(stats.memory.current > Some(0) && stats.memory.peak > Some(0), "{stats:?}");
+        assert_eq!((stats.memory.limit, stats.memory.oom_kills), (None, Some(0)));
         assert_eq!((stats.pids.current, stats.pids.limit), (Some(1), Some(64)));
         assert!(stats.cpu.usage_ns.is_some(), "{stats:?}");
 
@@ -48,16 +39,8 @@ fn life_from_first_to_last() {
         assert!(groups.is_empty().unwrap());
         assert!(groups.processes().unwrap().is_empty());
         assert_eq!(groups.stats().unwrap(), Stats::default());
-        let error = groups
-            .update(&Limits {
-                pids_explicit: true,
-                ..limits
-            })
-            .unwrap_err();
-        assert_eq!(
-            (error.kind(), error.stage()),
-            (ErrorKind::NotFound, Stage::Cgroup)
-        );
+        let error = groups.update(&Limits { pids_explicit: true, ..limits }).unwrap_err();
+        assert_eq!((error.kind(), error.stage()), (ErrorKind::NotFound, Stage::Cgroup));
         assert_eq!(groups.open().unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
@@ -83,10 +66,7 @@ fn frozen_container_stands_still_and_can_be_killed() {
         assert_eq!(container.wait_signal(), Some(libc::SIGKILL));
         container.finish();
         let error = groups.freeze().unwrap_err();
-        assert_eq!(
-            (error.kind(), error.errno()),
-            (ErrorKind::NotFound, Some(libc::ENOENT))
-        );
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::NotFound, Some(libc::ENOENT)));
         assert!(!groups.is_frozen().unwrap());
     }
 }
@@ -105,16 +85,11 @@ fn freezing_without_freezer_says_what_is_missing() {
 #[test]
 fn processes_that_fork_without_pause_are_killed() {
     for machine in machines() {
-        let limits = Limits {
-            pids: Some(60),
-            ..Limits::default()
-        };
+        let limits = Limits { pids: Some(60), ..Limits::default() };
         // children come and go; the limit is reached again and again
         let script = "trap '' HUP TERM; while :; do (sleep 0.05; exec sleep 0.05) & done";
         let container = Container::start(&machine, &limits, script);
-        until("there are some", || {
-            container.groups.processes().unwrap().len() > 5
-        });
+        until("there are some", || container.groups.processes().unwrap().len() > 5);
         container.finish();
     }
 }
@@ -125,9 +100,7 @@ fn killing_one_by_one_reaches_all() {
     for machine in machines() {
         let script = "sleep 1000 & sleep 1000 & exec sleep 1000";
         let mut container = Container::start(&machine, &Limits::default(), script);
-        until("all are there", || {
-            container.groups.processes().unwrap().len() == 3
-        });
+        until("all are there", || container.groups.processes().unwrap().len() == 3);
         tree::kill_one_by_one(&container.groups, container.groups.tree().unwrap()).unwrap();
         assert_eq!(container.wait_signal(), Some(libc::SIGKILL));
         until("all are gone", || container.groups.is_empty().unwrap());
@@ -148,12 +121,7 @@ fn groups_inside_are_listed_and_removed() {
             fs::create_dir(dir.join("c")).unwrap();
         }
         // the process goes into the inner groups of the same container
-        for dir in container
-            .groups
-            .v2
-            .iter_mut()
-            .chain(container.groups.v1.values_mut())
-        {
+        for dir in container.groups.v2.iter_mut().chain(container.groups.v1.values_mut()) {
             dir.push("a/b");
         }
         container.run("exec sleep 1000");
@@ -172,15 +140,9 @@ fn removing_a_busy_group_fails_and_names_the_process() {
     let container = Container::start(&machine, &Limits::default(), "exec sleep 1000");
     let dir = container.groups.tree().unwrap();
     let error = tree::remove(dir, Instant::now()).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::Busy, Some(libc::EBUSY))
-    );
+    assert_eq!((error.kind(), error.errno()), (ErrorKind::Busy, Some(libc::EBUSY)));
     assert_eq!(error.message(), format!("rmdir({dir:?})"));
-    assert_eq!(
-        error.hint(),
-        Some(format!("processes in it: [{}]", container.pid()).as_str())
-    );
+    assert_eq!(error.hint(), Some(format!("processes in it: [{}]", container.pid()).as_str()));
     container.finish();
 }
 
@@ -210,34 +172,13 @@ fn without_delegation_an_asked_limit_is_denied() {
     // outside of any group of one's own there is only the top of the mounts
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let machine = Hierarchies::of(&mounts, "");
-    let default = Setup::choose(
-        &machine,
-        "1",
-        &Limits {
-            pids: Some(1),
-            ..Limits::default()
-        },
-    );
+    let default = Setup::choose(&machine, "1", &Limits { pids: Some(1), ..Limits::default() });
     assert!(default.unwrap().groups.is_none());
-    let asked = Limits {
-        memory: Some(1 << 20),
-        ..Limits::default()
-    };
+    let asked = Limits { memory: Some(1 << 20), ..Limits::default() };
     let error = Setup::choose(&machine, "1", &asked).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.stage()),
-        (ErrorKind::Denied, Stage::Cgroup)
-    );
-    assert!(
-        [Some(libc::EACCES), Some(libc::EROFS)].contains(&error.errno()),
-        "{error}"
-    );
-    assert!(
-        error
-            .message()
-            .starts_with("limits.memory cannot be enforced: access("),
-        "{error}"
-    );
+    assert_eq!((error.kind(), error.stage()), (ErrorKind::Denied, Stage::Cgroup));
+    assert!([Some(libc::EACCES), Some(libc::EROFS)].contains(&error.errno()), "{error}");
+    assert!(error.message().starts_with("limits.memory cannot be enforced: access("), "{error}");
 }
 
 #[expect(clippy::print_stderr, reason = "a skip must be seen")]

@@ -33,15 +33,9 @@ fn hybrid_has_one_v2_group_and_v1_limits() {
 #[test]
 fn cpu_group_exists_only_when_limited() {
     let machine = hybrid();
-    let limits = Limits {
-        cpu_weight: Some(200),
-        ..Limits::default()
-    };
+    let limits = Limits { cpu_weight: Some(200), ..Limits::default() };
     let setup = machine.choose(&limits).unwrap();
-    assert_eq!(
-        setup.groups.v1[&Controller::Cpu],
-        machine.dir("cpu,cpuacct/libctr-1f")
-    );
+    assert_eq!(setup.groups.v1[&Controller::Cpu], machine.dir("cpu,cpuacct/libctr-1f"));
     assert_eq!(setup.settings.len(), 1);
 }
 
@@ -64,19 +58,9 @@ fn pure_v1_needs_freezer_and_cpuacct() {
 fn pure_v2_root_enables_what_is_missing() {
     let machine = Machine::new()
         .mount("v2", "/", "cgroup2", "rw")
-        .group(
-            "v2",
-            "",
-            "cpuset cpu io memory pids\n",
-            Some("memory\n"),
-            "1\n2\n",
-        )
+        .group("v2", "", "cpuset cpu io memory pids\n", Some("memory\n"), "1\n2\n")
         .own("0::/user.slice");
-    let limits = Limits {
-        cpus: Some(1.0),
-        memory: Some(1 << 20),
-        ..pids(9)
-    };
+    let limits = Limits { cpus: Some(1.0), memory: Some(1 << 20), ..pids(9) };
     let setup = machine.choose(&limits).unwrap();
     assert_eq!(setup.groups.v2, Some(machine.dir("v2/libctr-1f")));
     assert!(setup.groups.v1.is_empty());
@@ -84,10 +68,7 @@ fn pure_v2_root_enables_what_is_missing() {
         setup.enable,
         Some((
             machine.dir("v2"),
-            vec![
-                (Controller::Pids, None),
-                (Controller::Cpu, Some("limits.cpus"))
-            ]
+            vec![(Controller::Pids, None), (Controller::Cpu, Some("limits.cpus"))]
         ))
     );
     let group = machine.dir("v2/libctr-1f");
@@ -97,31 +78,17 @@ fn pure_v2_root_enables_what_is_missing() {
         Setting::new("limits.pids", "pids.max", 9).best_effort(),
         Setting::new("limits.cpus", "cpu.max", "100000 100000"),
     ];
-    assert_eq!(
-        setup.settings,
-        expected.map(|setting| (group.clone(), setting))
-    );
+    assert_eq!(setup.settings, expected.map(|setting| (group.clone(), setting)));
 }
 
 #[test]
 fn rootless_uses_the_nearest_ancestor_it_may_write() {
     let machine = rootless();
-    let setup = machine
-        .choose(&Limits {
-            pids_explicit: true,
-            ..pids(5)
-        })
-        .unwrap();
-    assert_eq!(
-        setup.groups.v2,
-        Some(machine.dir("v2/user.slice/me/libctr-1f"))
-    );
+    let setup = machine.choose(&Limits { pids_explicit: true, ..pids(5) }).unwrap();
+    assert_eq!(setup.groups.v2, Some(machine.dir("v2/user.slice/me/libctr-1f")));
     assert_eq!(
         setup.enable,
-        Some((
-            machine.dir("v2/user.slice/me"),
-            vec![(Controller::Pids, Some("limits.pids"))]
-        ))
+        Some((machine.dir("v2/user.slice/me"), vec![(Controller::Pids, Some("limits.pids"))]))
     );
 }
 
@@ -143,10 +110,7 @@ fn docker_on_v1_stays_in_its_part() {
         .mount("memory", "/docker/4f", "cgroup", "rw,memory")
         .own("4:memory:/docker/4f");
     let setup = machine.choose(&Limits::default()).unwrap();
-    assert_eq!(
-        setup.groups.v1[&Controller::Memory],
-        machine.dir("memory/libctr-1f")
-    );
+    assert_eq!(setup.groups.v1[&Controller::Memory], machine.dir("memory/libctr-1f"));
 }
 
 #[test]
@@ -154,17 +118,9 @@ fn v1_cpuset_is_checked_and_initialised() {
     let machine = Machine::new().mount("cpuset", "/", "cgroup", "rw,cpuset");
     fs::write(machine.dir("cpuset/cpuset.cpus"), "0-3\n").unwrap();
     fs::write(machine.dir("cpuset/cpuset.mems"), "0-1\n").unwrap();
-    let with = |list: &str| Limits {
-        cpuset: Some(list.into()),
-        ..Limits::default()
-    };
-    let settings: Vec<Setting> = machine
-        .choose(&with("1,3"))
-        .unwrap()
-        .settings
-        .into_iter()
-        .map(|(_, s)| s)
-        .collect();
+    let with = |list: &str| Limits { cpuset: Some(list.into()), ..Limits::default() };
+    let settings: Vec<Setting> =
+        machine.choose(&with("1,3")).unwrap().settings.into_iter().map(|(_, s)| s).collect();
     assert_eq!(
         settings,
         [
@@ -172,10 +128,7 @@ fn v1_cpuset_is_checked_and_initialised() {
             Setting::new("limits.cpuset", "cpuset.cpus", "1,3"),
         ]
     );
-    assert_eq!(
-        machine.choose(&with("4")).unwrap_err().kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(machine.choose(&with("4")).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
@@ -183,12 +136,7 @@ fn a_failed_start_leaves_nothing() {
     // plain directories do not grow control files, so the limit fails after
     // all groups are made
     let machine = hybrid();
-    let setup = machine
-        .choose(&Limits {
-            pids_explicit: true,
-            ..pids(5)
-        })
-        .unwrap();
+    let setup = machine.choose(&Limits { pids_explicit: true, ..pids(5) }).unwrap();
     let error = setup.create().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(
@@ -207,14 +155,8 @@ fn a_group_of_the_same_id_is_left_alone() {
     fs::create_dir(machine.dir("pids/libctr-1f")).unwrap();
     let setup = machine.choose(&Limits::default()).unwrap();
     let error = setup.create().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::AlreadyExists, Some(libc::EEXIST))
-    );
-    assert_eq!(
-        error.message(),
-        format!("mkdir({:?})", machine.dir("pids/libctr-1f"))
-    );
+    assert_eq!((error.kind(), error.errno()), (ErrorKind::AlreadyExists, Some(libc::EEXIST)));
+    assert_eq!(error.message(), format!("mkdir({:?})", machine.dir("pids/libctr-1f")));
     let left: Vec<bool> = setup.groups.dirs().iter().map(|dir| dir.exists()).collect();
     assert_eq!(left, [false, false, true]);
 }

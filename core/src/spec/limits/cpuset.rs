@@ -9,9 +9,7 @@ pub(super) const MAX_CPUS: u32 = 8192;
 pub(super) fn is_cpu_list(list: &str) -> bool {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u32>()
-            .ok()
-            .filter(|cpu| digits && *cpu < MAX_CPUS)
+        text.parse::<u32>().ok().filter(|cpu| digits && *cpu < MAX_CPUS)
     };
     list.split(',').all(|item| match item.split_once('-') {
         Some((first, last)) => {
@@ -30,20 +28,9 @@ mod tests {
         for list in ["0", "0-3,5", "7,1-1", "8191"] {
             assert!(is_cpu_list(list), "{list}");
         }
-        for list in [
-            "",
-            ",",
-            "0,",
-            "3-1",
-            "-1",
-            "1-",
-            "0 ",
-            "+1",
-            "a",
-            "8192",
-            "0-3:2",
-            "4294967296",
-        ] {
+        for list in
+            ["", ",", "0,", "3-1", "-1", "1-", "0 ", "+1", "a", "8192", "0-3:2", "4294967296"]
+        {
             assert!(!is_cpu_list(list), "{list}");
         }
     }

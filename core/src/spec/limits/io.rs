@@ -94,10 +94,7 @@ impl Io {
             if let Device::Path(path) = &item.device {
                 absolute(&format!("{at}.device"), path)?;
             }
-            if self.devices[..index]
-                .iter()
-                .any(|before| before.device == item.device)
-            {
+            if self.devices[..index].iter().any(|before| before.device == item.device) {
                 return Err(refuse(format!("{at}.device"), "the device is named twice"));
             }
             let limits = [
@@ -127,20 +124,9 @@ mod tests {
     #[test]
     fn devices_are_paths_or_numbers() {
         let read = |json: &str| serde_json::from_str::<Device>(json);
-        assert_eq!(
-            read("\"/dev/sda\"").unwrap(),
-            Device::Path("/dev/sda".into())
-        );
+        assert_eq!(read("\"/dev/sda\"").unwrap(), Device::Path("/dev/sda".into()));
         assert_eq!(read("\"259:1\"").unwrap(), Device::Number(259, 1));
-        for json in [
-            "\"sda\"",
-            "\"8:\"",
-            "\":0\"",
-            "\"8:+1\"",
-            "\"8:0:1\"",
-            "\"\"",
-            "8",
-        ] {
+        for json in ["\"sda\"", "\"8:\"", "\":0\"", "\"8:+1\"", "\"8:0:1\"", "\"\"", "8"] {
             assert!(read(json).is_err(), "{json}");
         }
     }
@@ -154,32 +140,12 @@ mod tests {
             read_iops: None,
             write_iops: None,
         };
-        let message = |devices| {
-            Io {
-                weight: None,
-                devices,
-            }
-            .validate()
-            .unwrap_err()
-            .to_string()
-        };
+        let message = |devices| Io { weight: None, devices }.validate().unwrap_err().to_string();
         let twice = message(vec![device.clone(), device.clone()]);
-        assert_eq!(
-            twice,
-            "spec: limits.io.devices[1].device: the device is named twice"
-        );
-        let idle = message(vec![IoDevice {
-            read_bps: None,
-            ..device.clone()
-        }]);
+        assert_eq!(twice, "spec: limits.io.devices[1].device: the device is named twice");
+        let idle = message(vec![IoDevice { read_bps: None, ..device.clone() }]);
         assert!(idle.contains("expected at least one of"), "{idle}");
-        let zero = message(vec![IoDevice {
-            write_iops: Some(0),
-            ..device
-        }]);
-        assert!(
-            zero.contains("limits.io.devices[0].write_iops: expected at least 1"),
-            "{zero}"
-        );
+        let zero = message(vec![IoDevice { write_iops: Some(0), ..device }]);
+        assert!(zero.contains("limits.io.devices[0].write_iops: expected at least 1"), "{zero}");
     }
 }

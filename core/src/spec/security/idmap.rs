@@ -33,10 +33,7 @@ impl IdMap {
         }
         for (index, map) in maps.iter().enumerate() {
             if map.size == 0 {
-                return Err(refuse(
-                    format!("{at}[{index}].size"),
-                    "expected at least 1, found 0",
-                ));
+                return Err(refuse(format!("{at}[{index}].size"), "expected at least 1, found 0"));
             }
             for (key, first) in [("container", map.container), ("host", map.host)] {
                 // The last id of all, 4294967295, means "no id" to the kernel.
@@ -72,14 +69,8 @@ mod tests {
     use super::IdMap;
 
     fn check(maps: &[(u32, u32, u32)]) -> Result<(), String> {
-        let maps: Vec<_> = maps
-            .iter()
-            .map(|&(container, host, size)| IdMap {
-                container,
-                host,
-                size,
-            })
-            .collect();
+        let maps: Vec<_> =
+            maps.iter().map(|&(container, host, size)| IdMap { container, host, size }).collect();
         IdMap::validate("maps", &maps).map_err(|error| error.message().to_owned())
     }
 
@@ -89,26 +80,11 @@ mod tests {
         assert_eq!(check(&[(0, 0, u32::MAX)]), Ok(()));
         for (maps, message) in [
             (&[][..], "maps: expected 1 to 340 ranges, found 0"),
-            (
-                &[(0, 0, 0)][..],
-                "maps[0].size: expected at least 1, found 0",
-            ),
-            (
-                &[(1, 0, u32::MAX)][..],
-                "maps[0]: the container range ends after 4294967294",
-            ),
-            (
-                &[(0, 2, u32::MAX - 1)][..],
-                "maps[0]: the host range ends after 4294967294",
-            ),
-            (
-                &[(0, 0, 10), (9, 20, 1)][..],
-                "maps[1]: the range overlaps an earlier one",
-            ),
-            (
-                &[(0, 0, 10), (10, 5, 1)][..],
-                "maps[1]: the range overlaps an earlier one",
-            ),
+            (&[(0, 0, 0)][..], "maps[0].size: expected at least 1, found 0"),
+            (&[(1, 0, u32::MAX)][..], "maps[0]: the container range ends after 4294967294"),
+            (&[(0, 2, u32::MAX - 1)][..], "maps[0]: the host range ends after 4294967294"),
+            (&[(0, 0, 10), (9, 20, 1)][..], "maps[1]: the range overlaps an earlier one"),
+            (&[(0, 0, 10), (10, 5, 1)][..], "maps[1]: the range overlaps an earlier one"),
         ] {
             assert_eq!(check(maps), Err(message.to_owned()));
         }

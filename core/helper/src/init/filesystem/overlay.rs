@@ -8,7 +8,6 @@ use core::ffi::CStr;
 
 use super::failed;
 use super::root::Root;
-use crate::broken_plan;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Record, option};
 use crate::sys::{self, Fd};
@@ -16,7 +15,7 @@ use crate::sys::{self, Fd};
 /// A directory of an upper layer, made before the overlay is mounted.
 pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
-    let broken = broken_plan(Step::Filesystem, index);
+    let broken = Fault::broken_plan(Step::Filesystem, index);
     let mut number = || body.u32().ok_or(broken);
     let (flags, mode, uid, gid) = (number()?, number()?, number()?, number()?);
     let path = body.string().ok_or(broken)?;
@@ -41,7 +40,7 @@ pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
 /// Mounts the container's root on its target and opens it.
 pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
     let Record { index, mut body, .. } = record;
-    let broken = broken_plan(Step::Filesystem, index);
+    let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     let upper = body.string().ok_or(broken)?;
@@ -57,7 +56,7 @@ pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
 /// Mounts a copy-on-write view of a host directory inside the root.
 pub(super) fn view(record: Record<'_>, root: &Root) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
-    let broken = broken_plan(Step::Filesystem, index);
+    let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
     let source = body;
     let _source = body.string().ok_or(broken)?;
@@ -83,7 +82,7 @@ fn overlay(
     let fs = fs.borrow();
     let config = || failed(Call::Fsconfig, index);
     for _ in 0..count {
-        let lower = lowers.string().ok_or(broken_plan(Step::Filesystem, index))?;
+        let lower = lowers.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
         sys::fsconfig_string(fs, c"lowerdir+", lower).map_err(config())?;
     }
     sys::fsconfig_string(fs, c"upperdir", upper).map_err(config())?;

@@ -7,7 +7,7 @@ use crate::fault::{Call, Fault, Step};
 use crate::init::descriptor;
 use crate::message::Message;
 use crate::plan::{Field, Plan};
-use crate::{broken_plan, sys};
+use crate::sys;
 use crate::sys::Fd;
 
 /// Opens the terminal; returns the program's end.
@@ -29,7 +29,7 @@ pub(super) fn open(plan: Plan<'_>, root: &Root) -> Result<Fd, Fault> {
     sys::move_mount(tree.borrow(), console.borrow()).map_err(failed(Call::MoveMount, none))?;
 
     let channel = descriptor(plan, Field::Channel);
-    let channel = channel.ok_or(broken_plan(Step::Filesystem, none))?;
+    let channel = channel.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     sys::send(channel, &Message::Terminal.to_bytes(), Some(master.borrow()))
         .map_err(failed(Call::Send, none))?;
     Ok(terminal)

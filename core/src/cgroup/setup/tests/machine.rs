@@ -17,11 +17,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new() -> Machine {
-        Machine {
-            root: tempfile::tempdir().unwrap(),
-            mounts: String::new(),
-            own: String::new(),
-        }
+        Machine { root: tempfile::tempdir().unwrap(), mounts: String::new(), own: String::new() }
     }
 
     pub(super) fn dir(&self, name: &str) -> PathBuf {
@@ -32,10 +28,7 @@ impl Machine {
     pub(super) fn mount(mut self, name: &str, root: &str, kind: &str, options: &str) -> Machine {
         let dir = self.dir(name);
         fs::create_dir_all(&dir).unwrap();
-        let line = format!(
-            "1 0 0:1 {root} {} rw - {kind} none {options}\n",
-            dir.display()
-        );
+        let line = format!("1 0 0:1 {root} {} rw - {kind} none {options}\n", dir.display());
         self.mounts.push_str(&line);
         self
     }
@@ -90,26 +83,11 @@ pub(super) fn rootless() -> Machine {
         .mount("v2", "/", "cgroup2", "rw")
         .group("v2", "", "cpu io memory pids", None, "")
         .group("v2/user.slice", "domain\n", "cpu io memory pids", None, "")
-        .group(
-            "v2/user.slice/me",
-            "domain\n",
-            "memory pids",
-            Some("memory"),
-            "",
-        )
-        .group(
-            "v2/user.slice/me/run.scope",
-            "domain\n",
-            "memory",
-            Some(""),
-            "77\n",
-        )
+        .group("v2/user.slice/me", "domain\n", "memory pids", Some("memory"), "")
+        .group("v2/user.slice/me/run.scope", "domain\n", "memory", Some(""), "77\n")
         .own("0::/user.slice/me/run.scope")
 }
 
 pub(super) fn pids(limit: u64) -> Limits {
-    Limits {
-        pids: Some(limit),
-        ..Limits::default()
-    }
+    Limits { pids: Some(limit), ..Limits::default() }
 }

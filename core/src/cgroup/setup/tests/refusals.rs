@@ -18,10 +18,7 @@ fn rootless_without_the_controller_names_the_delegation() {
     let machine = rootless();
     assert_refused(
         &machine,
-        &Limits {
-            cpus: Some(1.0),
-            ..Limits::default()
-        },
+        &Limits { cpus: Some(1.0), ..Limits::default() },
         ErrorKind::Unsupported,
         &format!(
             "limits.cpus cannot be enforced: {:?} was not given the controller cpu",
@@ -44,10 +41,7 @@ fn a_container_root_that_holds_processes_hands_nothing_down() {
     let dir = machine.dir("v2");
     assert_refused(
         &machine,
-        &Limits {
-            pids_explicit: true,
-            ..pids(5)
-        },
+        &Limits { pids_explicit: true, ..pids(5) },
         ErrorKind::Unsupported,
         &format!(
             "limits.pids cannot be enforced: {dir:?} holds processes and so cannot hand down pids"
@@ -68,15 +62,9 @@ fn a_closed_hierarchy_is_an_error_only_for_asked_limits() {
     assert!(machine.choose(&pids(4096)).unwrap().groups.is_none());
     assert_refused(
         &machine,
-        &Limits {
-            memory: Some(1),
-            ..Limits::default()
-        },
+        &Limits { memory: Some(1), ..Limits::default() },
         ErrorKind::Denied,
-        &format!(
-            "limits.memory cannot be enforced: access({:?}, W_OK)",
-            machine.dir("v2")
-        ),
+        &format!("limits.memory cannot be enforced: access({:?}, W_OK)", machine.dir("v2")),
         "systemd-run --user --scope -p Delegate=yes",
     );
 }
@@ -92,10 +80,7 @@ fn the_real_root_without_a_controller_names_the_boot_option() {
     );
     assert_refused(
         &machine,
-        &Limits {
-            memory: Some(1),
-            ..Limits::default()
-        },
+        &Limits { memory: Some(1), ..Limits::default() },
         ErrorKind::Unsupported,
         &format!(
             "limits.memory cannot be enforced: the kernel has no controller memory in {:?}",
@@ -107,31 +92,16 @@ fn the_real_root_without_a_controller_names_the_boot_option() {
 
 #[test]
 fn unmounted_controllers_name_the_mount() {
-    let limits = Limits {
-        memory: Some(1),
-        ..Limits::default()
-    };
+    let limits = Limits { memory: Some(1), ..Limits::default() };
     let message =
         "limits.memory cannot be enforced: no mounted cgroup hierarchy has the controller memory";
     let none = Machine::new();
     assert!(none.choose(&pids(1)).unwrap().groups.is_none());
-    assert_refused(
-        &none,
-        &limits,
-        ErrorKind::Unsupported,
-        message,
-        "mount -t cgroup2 none",
-    );
+    assert_refused(&none, &limits, ErrorKind::Unsupported, message, "mount -t cgroup2 none");
 
     let mut machine = hybrid();
     machine.mounts = machine.mounts.replace("rw,memory", "rw,devices");
-    assert_refused(
-        &machine,
-        &limits,
-        ErrorKind::Unsupported,
-        message,
-        "mount -t cgroup -o memory",
-    );
+    assert_refused(&machine, &limits, ErrorKind::Unsupported, message, "mount -t cgroup -o memory");
 }
 
 /// Enabling fails where the kernel has its reasons; here, because the file is
@@ -147,24 +117,13 @@ fn a_controller_that_cannot_be_enabled_fails_only_asked_limits() {
     );
     let control = machine.dir("v2/cgroup.subtree_control");
     let default = machine.choose(&pids(4096)).unwrap();
-    let asked = machine
-        .choose(&Limits {
-            pids_explicit: true,
-            ..pids(5)
-        })
-        .unwrap();
+    let asked = machine.choose(&Limits { pids_explicit: true, ..pids(5) }).unwrap();
     fs::remove_file(&control).unwrap();
     fs::create_dir(&control).unwrap();
 
     let error = asked.create().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::Unsupported, Some(libc::EISDIR))
-    );
-    assert_eq!(
-        error.message(),
-        format!("limits.pids cannot be enforced: open({control:?})")
-    );
+    assert_eq!((error.kind(), error.errno()), (ErrorKind::Unsupported, Some(libc::EISDIR)));
+    assert_eq!(error.message(), format!("limits.pids cannot be enforced: open({control:?})"));
     assert!(!machine.dir("v2/libctr-1f").exists());
 
     default.create().unwrap();

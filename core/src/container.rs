@@ -1,0 +1,348 @@
+//! A container that was started: wait for it, read from it, end it.
+//!
+//! Runs in the host, on any thread; all calls can run at the same time on one
+//! handle. A handle works on what the kernel and the state directory say, not
+//! on being the parent: one that was opened by name in another process
+//! ([`Runtime::container`]) answers the same.
+//!
+//! Dropping a handle never ends the container. An attached container ends
+//! with its host process.
+
+mod info;
+mod output;
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use libctr_helper::message::Control;
+use nix::errno::Errno;
+use nix::libc;
+
+pub use info::{Info, Status};
+pub use output::Output;
+
+use crate::cgroup::Stats;
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::runtime::Runtime;
+use crate::state::{Meta, StateDir};
+use crate::wait::{self, Exit};
+use crate::{cgroup, spec, sys};
+
+/// A container. C: `ctr_container_t`.
+#[doc(alias = "ctr_container_t")]
+#[derive(Debug)]
+pub struct Container {
+    runtime: Runtime,
+    dir: StateDir,
+    meta: Meta,
+    /// The process that made this handle: a forked child may only drop it.
+    owner: u32,
+    /// Becomes readable when the helper ends. `None`: it has ended before.
+    helper: Option<OwnedFd>,
+    /// pid 1 of the container.
+    init: Option<OwnedFd>,
+    pid: Option<i32>,
+    /// The file of the exit record.
+    exit: File,
+    record: Mutex<Option<Exit>>,
+    /// The caller's ends of standard input, output and error.
+    streams: Mutex<[Option<OwnedFd>; 3]>,
+    terminal: Mutex<Option<OwnedFd>>,
+}
+
+/// What a start leaves in the host.
+pub(crate) struct Started {
+    pub(crate) helper: OwnedFd,
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) exit: File,
+    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) streams: [Option<OwnedFd>; 3],
+}
+
+impl Container {
+    pub(crate) fn started(
+        runtime: &Runtime,
+        dir: StateDir,
+        meta: Meta,
+        started: Started,
+    ) -> Container {
+        Container {
+            runtime: runtime.clone(),
+            dir,
+            meta,
+            owner: std::process::id(),
+            helper: Some(started.helper),
+            init: Some(started.pidfd),
+            pid: Some(started.pid),
+            exit: started.exit,
+            record: Mutex::new(None),
+            streams: Mutex::new(started.streams),
+            terminal: Mutex::new(started.terminal),
+        }
+    }
+
+    /// Opens a container by its directory, in any state.
+    pub(crate) fn open(runtime: &Runtime, dir: StateDir) -> Result<Container> {
+        let meta = dir.meta()?;
+        let exit = dir.exit_file()?;
+        let pids = dir.pids()?;
+        let (mut helper, mut init) = (None, None);
+        if let Some(pids) = pids {
+            // Process ids are used again; but as long as the lock is held the
+            // helper lives, and pid 1 is not reaped before the helper ends.
+            helper = sys::pidfd_open(pids.helper).ok();
+            init = sys::pidfd_open(pids.init).ok();
+        }
+        if dir.lock()?.is_some() {
+            (helper, init) = (None, None);
+        }
+        Ok(Container {
+            runtime: runtime.clone(),
+            dir,
+            meta,
+            owner: std::process::id(),
+            helper,
+            init,
+            pid: pids.map(|pids| pids.init),
+            exit,
+            record: Mutex::new(None),
+            streams: Mutex::new([None, None, None]),
+            terminal: Mutex::new(None),
+        })
+    }
+
+    /// The id: 32 hexadecimal digits. C: `ctr_container_id`.
+    #[doc(alias = "ctr_container_id")]
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.meta.id
+    }
+
+    /// The name, if one was given.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.meta.name.as_deref()
+    }
+
+    fn owned(&self) -> Result<()> {
+        if self.owner == std::process::id() {
+            return Ok(());
+        }
+        let message = "the handle was made before this process was forked";
+        Err(Error::new(Stage::State, ErrorKind::InvalidInput, message)
+            .with_hint("open the container again by its id"))
+    }
+
+    /// Waits until the container has ended: until no process of it exists and
+    /// everything that goes with it is removed. `None` as timeout waits for
+    /// ever, zero only looks; `Ok(None)` means that the time has passed first.
+    /// Works any number of times and from several threads at once.
+    /// C: `ctr_wait`.
+    ///
+    /// # Errors
+    /// Stage `wait` if waiting itself fails.
+    #[doc(alias = "ctr_wait")]
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<Option<Exit>> {
+        self.owned()?;
+        if let Some(helper) = &self.helper {
+            if !wait::until_readable(helper.as_fd(), timeout)? {
+                return Ok(None);
+            }
+            // Only where the host is the first process of its pid namespace
+            // or a subreaper has the helper become its child.
+            sys::reap_pidfd(helper.as_fd());
+        }
+        let mut record = self.record.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if record.is_none() {
+            *record = Some(wait::read(&self.exit)?.unwrap_or_else(Exit::lost));
+        }
+        Ok(record.clone())
+    }
+
+    /// A descriptor for event loops: readable once the container has ended,
+    /// and from then on. `None`: it had ended when this handle was opened.
+    /// C: `ctr_container_event_fd`.
+    #[doc(alias = "ctr_container_event_fd")]
+    #[must_use]
+    pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.helper.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The pidfd of the container's pid 1. C: `ctr_container_pidfd`.
+    #[doc(alias = "ctr_container_pidfd")]
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.init.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes the caller's end of standard input (0), output (1) or error (2),
+    /// where [`crate::Stdio::Pipe`] was asked for. Each can be taken once.
+    /// C: `ctr_container_take_fd`.
+    #[doc(alias = "ctr_container_take_fd")]
+    #[must_use]
+    pub fn take_stream(&self, number: usize) -> Option<OwnedFd> {
+        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        streams.get_mut(number).and_then(Option::take)
+    }
+
+    /// Takes the master end of the terminal, where `tty` was asked for.
+    #[must_use]
+    pub fn take_terminal(&self) -> Option<OwnedFd> {
+        self.terminal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+
+    /// Sends a signal to the program. SIGKILL ends the whole container.
+    /// C: `ctr_container_kill`.
+    ///
+    /// # Errors
+    /// NotFound if the container has ended; InvalidInput for a signal that
+    /// does not exist.
+    #[doc(alias = "ctr_container_kill")]
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        self.owned()?;
+        let init = self.running()?;
+        sys::pidfd_send_signal(init, signal).map_err(|errno| {
+            let error =
+                Error::sys(Stage::State, format!("pidfd_send_signal(pid 1, {signal})"), errno);
+            if errno == Errno::EINVAL { error.with_kind(ErrorKind::InvalidInput) } else { error }
+        })
+    }
+
+    /// pid 1 of a container that runs.
+    fn running(&self) -> Result<BorrowedFd<'_>> {
+        self.init.as_ref().map(AsFd::as_fd).ok_or_else(|| self.not_running())
+    }
+
+    fn not_running(&self) -> Error {
+        let message = format!("container {} not running", &self.meta.id[..12]);
+        Error::new(Stage::State, ErrorKind::NotFound, message)
+    }
+
+    /// Ends the container; the outcome is `cancelled`. Returns at once.
+    ///
+    /// # Errors
+    /// NotFound if it has ended.
+    pub fn cancel(&self) -> Result<()> {
+        self.owned()?;
+        self.control(Control::Cancel)
+    }
+
+    fn control(&self, control: Control) -> Result<()> {
+        let helper = self.helper.as_ref().ok_or_else(|| self.not_running())?;
+        sys::pidfd_queue(helper.as_fd(), Control::SIGNAL, control.to_value())
+            .map_err(|errno| Error::sys(Stage::State, "pidfd_send_signal(helper)", errno))
+    }
+
+    /// Asks the program to end with its stop signal, kills everything after
+    /// `grace`, and waits. A container that has ended gives its record.
+    /// C: `ctr_container_stop`.
+    ///
+    /// # Errors
+    /// What [`Container::wait`] and [`Container::kill`] say.
+    #[doc(alias = "ctr_container_stop")]
+    pub fn stop(&self, grace: Duration) -> Result<Exit> {
+        if let Some(exit) = self.wait(Some(Duration::ZERO))? {
+            return Ok(exit);
+        }
+        if self.is_paused()? {
+            self.unpause()?;
+        }
+        self.end(self.meta.stop_signal)?;
+        if let Some(exit) = self.wait(Some(grace))? {
+            return Ok(exit);
+        }
+        self.end(libc::SIGKILL)?;
+        Ok(self.wait(None)?.unwrap_or_else(Exit::lost))
+    }
+
+    /// A signal to a container that may be ending by itself just now.
+    fn end(&self, signal: i32) -> Result<()> {
+        match self.kill(signal) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Stops all processes of the container until [`Container::unpause`].
+    /// C: `ctr_container_freeze`.
+    ///
+    /// # Errors
+    /// NotFound if it has ended, Unsupported without a control group.
+    #[doc(alias = "ctr_container_freeze")]
+    pub fn pause(&self) -> Result<()> {
+        self.owned()?;
+        self.running()?;
+        self.meta.groups.freeze()
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// As [`Container::pause`].
+    pub fn unpause(&self) -> Result<()> {
+        self.owned()?;
+        self.running()?;
+        self.meta.groups.thaw()
+    }
+
+    fn is_paused(&self) -> Result<bool> {
+        match self.meta.groups.is_none() {
+            true => Ok(false),
+            false => self.meta.groups.is_frozen(),
+        }
+    }
+
+    /// Figures of a container that runs. C: `ctr_container_stats_json`.
+    ///
+    /// # Errors
+    /// NotFound if it has ended, Unsupported without a control group.
+    #[doc(alias = "ctr_container_stats_json")]
+    pub fn stats(&self) -> Result<Stats> {
+        self.owned()?;
+        self.running()?;
+        self.meta.groups.stats()
+    }
+
+    /// Changes the limits of a container that runs. Only the limits of
+    /// control groups can change; `None` leaves one as it is.
+    /// C: `ctr_container_update`.
+    ///
+    /// # Errors
+    /// NotFound if it has ended; stage `cgroup` if the kernel refuses.
+    #[doc(alias = "ctr_container_update")]
+    pub fn update(&self, limits: &spec::Limits) -> Result<()> {
+        self.owned()?;
+        self.running()?;
+        let limits: cgroup::Limits = crate::launch::groups::of(limits)?;
+        self.meta.groups.update(&limits)
+    }
+
+    /// Removes a container that is kept. With `force` one that runs is killed
+    /// first. C: `ctr_container_delete`.
+    ///
+    /// # Errors
+    /// Busy if it runs and `force` is false.
+    #[doc(alias = "ctr_container_delete")]
+    pub fn remove(&self, force: bool) -> Result<()> {
+        self.owned()?;
+        if self.wait(Some(Duration::ZERO))?.is_none() {
+            if !force {
+                let message = format!("container {} is running", &self.meta.id[..12]);
+                return Err(Error::new(Stage::State, ErrorKind::Busy, message)
+                    .with_hint("stop it first, or remove it by force"));
+            }
+            self.end(libc::SIGKILL)?;
+            self.wait(None)?;
+        }
+        self.dir.remove(self.runtime.run_directory(), &self.meta)
+    }
+
+    /// The directory of its state: `log` and `log.1` lie there.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+}

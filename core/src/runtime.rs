@@ -1,0 +1,140 @@
+//! Where containers and images live, and the calls that begin there.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::unistd::geteuid;
+use once_cell::sync::OnceCell;
+
+use crate::container::{Container, Info};
+use crate::error::{ErrorKind, Result};
+use crate::image::Store;
+use crate::launch::{self, RunOptions};
+use crate::spec::RunSpec;
+use crate::state;
+
+/// A state directory and a data directory. Cheap to clone; every call works
+/// from any thread. C: `ctr_runtime_t`.
+#[doc(alias = "ctr_runtime_t")]
+#[derive(Clone, Debug)]
+pub struct Runtime(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    run: PathBuf,
+    data: PathBuf,
+    images: OnceCell<Store>,
+}
+
+/// Where a [`Runtime`] keeps its things. `None` means the default.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeOptions {
+    /// State of containers. Default: `/run/libctr` as root, else
+    /// `$XDG_RUNTIME_DIR/libctr`.
+    pub run: Option<PathBuf>,
+    /// Images and upper layers. Default: `/var/lib/libctr` as root, else
+    /// `$XDG_DATA_HOME/libctr` (`~/.local/share/libctr`).
+    pub data: Option<PathBuf>,
+}
+
+impl Runtime {
+    /// Opens the directories, makes the first where missing, and removes what
+    /// hosts that were killed have left there. C: `ctr_runtime_open`.
+    ///
+    /// # Errors
+    /// Stage `state` if they cannot be made or read.
+    #[doc(alias = "ctr_runtime_open")]
+    pub fn open(options: &RuntimeOptions) -> Result<Runtime> {
+        let run = absolute(options.run.clone().unwrap_or_else(default_run));
+        let data = absolute(options.data.clone().unwrap_or_else(default_data));
+        state::prepare(&run)?;
+        state::sweep(&run)?;
+        Ok(Runtime(Arc::new(Inner { run, data, images: OnceCell::new() })))
+    }
+
+    /// Runs a container: returns as soon as its program was executed.
+    /// C: `ctr_run`.
+    ///
+    /// # Errors
+    /// The stage that failed, with the call and its errno; nothing is left
+    /// of the container then.
+    #[doc(alias = "ctr_run")]
+    pub fn run(&self, spec: &RunSpec, options: RunOptions<'_>) -> Result<Container> {
+        launch::run(self, spec, options)
+    }
+
+    /// Opens a container by name, id, or the beginning of its id.
+    /// C: `ctr_container_open`.
+    ///
+    /// # Errors
+    /// NotFound if there is none, InvalidInput if there are several.
+    #[doc(alias = "ctr_container_open")]
+    pub fn container(&self, name: &str) -> Result<Container> {
+        Container::open(self, state::find(self.run_directory(), name)?)
+    }
+
+    /// All containers, the oldest first. C: `ctr_list_json`.
+    ///
+    /// # Errors
+    /// Stage `state` if the state directory cannot be read.
+    #[doc(alias = "ctr_list_json")]
+    pub fn list(&self) -> Result<Vec<Info>> {
+        let mut list = Vec::new();
+        for id in state::ids(self.run_directory())? {
+            match self.container(&id).and_then(|container| container.info()) {
+                Ok(info) => list.push(info),
+                // It has ended and been removed meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        list.sort_by_key(|info| info.created_at_ns);
+        Ok(list)
+    }
+
+    /// The image store; made at first use.
+    ///
+    /// # Errors
+    /// Stage `image` if it cannot be opened.
+    pub fn images(&self) -> Result<&Store> {
+        self.0.images.get_or_try_init(|| Store::open(&self.0.data))
+    }
+
+    /// The directory of images and upper layers.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.0.data
+    }
+
+    /// The directory of the containers' state.
+    #[must_use]
+    pub fn run_directory(&self) -> &Path {
+        &self.0.run
+    }
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+fn default_run() -> PathBuf {
+    if geteuid().is_root() {
+        return PathBuf::from("/run/libctr");
+    }
+    match env::var_os("XDG_RUNTIME_DIR") {
+        Some(directory) => Path::new(&directory).join("libctr"),
+        None => env::temp_dir().join(format!("libctr-{}", geteuid())),
+    }
+}
+
+fn default_data() -> PathBuf {
+    if geteuid().is_root() {
+        return PathBuf::from("/var/lib/libctr");
+    }
+    match (env::var_os("XDG_DATA_HOME"), env::var_os("HOME")) {
+        (Some(directory), _) => Path::new(&directory).join("libctr"),
+        (None, Some(home)) => Path::new(&home).join(".local/share/libctr"),
+        (None, None) => env::temp_dir().join(format!("libctr-{}-data", geteuid())),
+    }
+}
