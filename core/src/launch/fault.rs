@@ -110,7 +110,7 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             body.skip(4);
             format!("{name}({})", body.text())
         }
-        Kind::RootBind | Kind::Directory | Kind::File => {
+        Kind::Directory | Kind::File => {
             body.skip(1);
             format!("{name}({})", body.text())
         }
@@ -119,6 +119,7 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             format!("{name}(resource {resource}, {soft})")
         }
         Kind::GroupV2
+        | Kind::RootBind
         | Kind::Hostname
         | Kind::Mask
         | Kind::ReadOnly

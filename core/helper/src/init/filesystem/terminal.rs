@@ -11,7 +11,7 @@ use crate::sys;
 use crate::sys::Fd;
 
 /// Opens the terminal; returns the program's end.
-pub(super) fn open(plan: Plan<'_>, root: &Root) -> Result<Fd, Fault> {
+pub(super) fn open(plan: Plan<'_>, root: &mut Root) -> Result<Fd, Fault> {
     let none = Fault::NO_RECORD;
     let master = root
         .open_file(c"dev/pts/ptmx", sys::O_RDWR | sys::O_NOCTTY)
