@@ -55,13 +55,7 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> SysResult
     let none: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the siginfo pointer may be null (pidfd_send_signal(2)).
     let r = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            none,
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
     };
     Errno::result(r).map(drop)
 }
