@@ -25,6 +25,8 @@ mod compression;
 mod digest;
 mod dir;
 mod find;
+#[cfg(test)]
+mod forge;
 mod import;
 mod index;
 mod inspect;

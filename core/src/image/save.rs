@@ -203,7 +203,9 @@ fn docker(stage: &Stage, images: &[Saved], archive: &mut Builder<&mut dyn Write>
                 file.take(size),
             )?;
         }
-        let names = image.names.iter().map(|name| familiar(name)).collect();
+        // The full form: docker shortens it, podman would take a short one for
+        // a name of its own (`localhost/…`).
+        let names = image.names.iter().cloned().collect();
         items.push(Item {
             config: path,
             repo_tags: Some(names),
@@ -211,11 +213,6 @@ fn docker(stage: &Stage, images: &[Saved], archive: &mut Builder<&mut dyn Write>
         });
     }
     bytes(archive, "manifest.json", &index::render(&items)?)
-}
-
-/// The form that `docker save` writes and `docker load` prints.
-fn familiar(name: &str) -> String {
-    Reference::parse(name).map_or_else(|_| name.to_owned(), |reference| reference.familiar())
 }
 
 /// Writes one layer uncompressed. A tar header needs the size in front, so
