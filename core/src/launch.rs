@@ -170,8 +170,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         }
         Err(error) => {
             // The helper has undone everything once it has ended.
-            let _ =
-                crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
+            let _ = crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
             sys::reap_pidfd(helper.as_fd());
             Err(error)
         }

@@ -73,7 +73,6 @@ pub(crate) fn pidfd_queue(pidfd: BorrowedFd<'_>, signal: i32, value: i32) -> Sys
     // the call.
     let r = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, address, 0)
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
     };
     Errno::result(r).map(drop)
 }

@@ -7,8 +7,13 @@ fn smoke() {
     let temporary = tempfile::tempdir().unwrap();
     let store = Store::open(&temporary.path().join("store")).unwrap();
     let layout = std::path::Path::new(&images).join("busybox-oci");
-    let summaries = store.load(Source::Path(layout), &LoadOptions::default()).unwrap();
-    assert_eq!(summaries[0].names, ["docker.io/library/busybox:1.38.0-musl"]);
+    let summaries = store
+        .load(Source::Path(layout), &LoadOptions::default())
+        .unwrap();
+    assert_eq!(
+        summaries[0].names,
+        ["docker.io/library/busybox:1.38.0-musl"]
+    );
     let started = std::time::Instant::now();
     let image = store.get("busybox:1.38.0-musl").unwrap();
     eprintln!("{:?} {image:?}", started.elapsed());
