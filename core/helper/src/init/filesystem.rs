@@ -16,7 +16,7 @@ use core::ffi::CStr;
 use super::at;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, Record, flag, option, strict};
-use crate::sys::{self, Errno, Fd};
+use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
 
 /// The fault of `call` for one record.
@@ -25,7 +25,7 @@ fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
 }
 
 /// Builds the root and enters it. Returns the program's side of the terminal.
-pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
+pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, Fault> {
     let none = Fault::NO_RECORD;
     // Nothing that is mounted or unmounted here reaches the host, nor the
     // other way round.
@@ -37,7 +37,7 @@ pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
     }
     let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     let terminal = match plan.has(flag::TERMINAL) {
-        true => Some(terminal::open(plan, &mut root)?),
+        true => Some(terminal::open(plan, &mut root, monitor)?),
         false => None,
     };
 
