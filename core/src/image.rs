@@ -81,3 +81,6 @@ pub(crate) fn unwrap_io(call: &str, error: io::Error) -> Error {
         Err(error) => Error::io(Stage::Image, call, error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,8 +162,14 @@ impl Layout {
         )
     }
 
-    /// Names a descriptor in the top index.
+    /// Names a descriptor in the top index: a name, or a bare tag like `2.0`.
     pub(super) fn name(&mut self, mut descriptor: Value, name: &str) {
+        let bare = name.contains(':') || name.starts_with(|c: char| c.is_ascii_digit());
+        let name = if bare {
+            name.to_owned()
+        } else {
+            format!("{name}:latest")
+        };
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
         self.manifests.push(descriptor);
     }

@@ -191,10 +191,10 @@ impl Content {
         let (digest, size) = (wanted.digest(), wanted.size());
         let name = staged_blob(digest);
         let blobs = stage.dir().dir("blobs")?;
-        if let Some(known) = store.find(&format!("blobs/{}", digest.algorithm()))? {
-            if link(&known, digest.digest(), &blobs, &name)? {
-                return Ok(());
-            }
+        let known = store.find(&format!("blobs/{}", digest.algorithm()))?;
+        let link = |known: Dir| link(&known, digest.digest(), &blobs, &name);
+        if known.map_or(Ok(false), link)? {
+            return Ok(());
         }
         if blobs.stat(name.as_bytes())?.is_some() {
             return Ok(());

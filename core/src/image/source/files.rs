@@ -176,12 +176,13 @@ impl Files {
     /// The first bytes of a file.
     pub(crate) fn head(&self, name: &str) -> Result<Vec<u8>> {
         let mut head = Vec::new();
-        if let Some((file, ..)) = self.find(name) {
-            if let Some((file, _)) = self.dir.file(file)? {
-                file.take(8)
-                    .read_to_end(&mut head)
-                    .map_err(|error| unwrap_io("read", error))?;
-            }
+        let found = self
+            .find(name)
+            .map_or(Ok(None), |(file, ..)| self.dir.file(file))?;
+        if let Some((file, _)) = found {
+            file.take(8)
+                .read_to_end(&mut head)
+                .map_err(|error| unwrap_io("read", error))?;
         }
         Ok(head)
     }
