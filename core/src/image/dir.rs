@@ -6,7 +6,7 @@
 //! kept for messages only and is never resolved again.
 //!
 //! Errors: `image`, with call, path and errno.
-//! Sources: openat2(2), open(2), unlinkat(2), `dependencies.md` §3.2.
+//! Sources: openat2(2), open(2), unlinkat(2)
 
 use std::ffi::OsStr;
 use std::fs::File;

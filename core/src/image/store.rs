@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Errors: `image`; unsupported for a store of a later version or on NFS.
-//! Sources: image-spec `image-layout.md`, flock(2), `dependencies.md` §3.1.
+//! Sources: image-spec `image-layout.md`, flock(2)
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -22,11 +22,24 @@ use std::path::Path;
 use nix::sys::statfs::{NFS_SUPER_MAGIC, fstatfs};
 use oci_spec::image::ImageConfiguration;
 
-use super::dir::{Dir, failed};
-use super::index::{self, Locked, Record};
-use super::layer::{Layer, RootDirectory, hold_at};
-use super::{bad, digest, find, stage, unwrap_io};
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::dir::{Dir, failed};
+use crate::image::{bad, digest, unwrap_io};
+
+pub(crate) mod collect;
+pub(crate) mod find;
+pub(crate) mod index;
+mod inspect;
+pub(crate) mod layer;
+pub(crate) mod list;
+pub(crate) mod stage;
+
+pub use collect::Removed;
+use index::{Locked, Record};
+pub use inspect::{Inspect, InspectLayer};
+use layer::hold_at;
+pub use layer::{Layer, RootDirectory};
+pub use list::Summary;
 
 /// The version of the layout that this code writes and reads.
 const FORMAT: &[u8] = b"1\n";
@@ -174,7 +187,7 @@ impl Store {
     fn undo(&self, dead: &Dir) -> Result<()> {
         if dead.read("moved", index::DOCUMENT)?.is_some() {
             let locked = Locked::open(&self.dir)?;
-            super::collect::undo(self, &locked, dead)?;
+            collect::undo(self, &locked, dead)?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole, on images made by `forge`.
 
+pub(super) mod forge;
 mod hostile;
 mod load;
 mod remove;

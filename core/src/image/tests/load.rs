@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use crate::error::ErrorKind;
-use crate::image::forge::{Layout, Scratch, Tar, docker_archive, gzip, one_image, root};
+use crate::image::tests::forge::{Layout, Scratch, Tar, docker_archive, gzip, one_image, root};
 use crate::image::{Limits, LoadOptions, Progress, Source, Step, Store, digest};
 
 fn layer() -> Vec<u8> {
@@ -281,9 +281,9 @@ fn cancelled_load_leaves_the_store_as_it_was() {
     let archive = one_image("new", &[Tar::new().file("big", &vec![7; 3 << 20]).end()]).archive();
     for step in [Step::Copy, Step::Unpack, Step::Commit] {
         let cancel = AtomicBool::new(false);
-        let progress =
-            |progress: Progress| cancel.fetch_or(progress.step == step, Ordering::Relaxed);
-        let progress = |p: Progress| drop(progress(p));
+        let progress = |progress: Progress| {
+            cancel.fetch_or(progress.step == step, Ordering::Relaxed);
+        };
         let options = LoadOptions {
             progress: Some(&progress),
             cancel: Some(&cancel),

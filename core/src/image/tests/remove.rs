@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::error::ErrorKind;
-use crate::image::forge::{Scratch, Tar, one_image, root};
+use crate::image::tests::forge::{Scratch, Tar, one_image, root};
 use crate::image::{Removed, Store, digest};
 
 fn layer(name: &str) -> Vec<u8> {
@@ -243,7 +243,7 @@ fn leftovers_of_dead_loads_are_taken_back() {
     scratch.again();
     assert_eq!(scratch.snapshot(), before);
     // One that lives is left alone.
-    let stage = crate::image::stage::Stage::create(&scratch.store.dir).unwrap();
+    let stage = crate::image::store::stage::Stage::create(&scratch.store.dir).unwrap();
     let with = scratch.snapshot();
     scratch.again();
     assert_eq!(scratch.snapshot(), with);

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 
 use crate::error::ErrorKind;
-use crate::image::forge::{Scratch, Tar, one_image, root};
+use crate::image::tests::forge::{Scratch, Tar, one_image, root};
 
 fn load(layers: &[Tar]) -> (Scratch, Vec<PathBuf>, Vec<(String, String)>) {
     let scratch = Scratch::new();
@@ -96,7 +96,7 @@ fn one_layer_in_two_stacks_has_two_trees() {
     let mut layout = one_image("red", &[red.clone(), top.clone()]);
     let image = layout.image(&[blue.clone(), top.clone()]);
     layout.name(image, "blue");
-    let image = layout.image(&[top.clone()]);
+    let image = layout.image(std::slice::from_ref(&top));
     layout.name(image, "bottom");
     let image = layout.image(&[red, top.clone(), blue, top]);
     layout.name(image, "twice");

@@ -1,10 +1,10 @@
 use super::{Unpacked, unpack};
 use crate::error::{ErrorKind, Result};
-use crate::image::attributes::Ownership;
 use crate::image::dir::Dir;
-use crate::image::forge::{Tar, root};
 use crate::image::limits::{Budget, Limits};
 use crate::image::tar::Archive;
+use crate::image::tests::forge::{Tar, root};
+use crate::image::unpack::attributes::Ownership;
 use crate::sys;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

@@ -4,9 +4,9 @@
 //!
 //! Errors: `image`: not found; invalid input for an ambiguous id.
 
-use super::Reference;
-use super::index::Record;
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::Reference;
+use crate::image::store::index::Record;
 
 /// Characters of an id that are enough, if they are unique.
 const SHORTEST: usize = 4;

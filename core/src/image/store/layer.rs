@@ -15,10 +15,11 @@ use std::path::PathBuf;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::dir::Dir;
-use super::stage::{is_current, try_lock};
-use super::{bad, index};
 use crate::error::Result;
+use crate::image::bad;
+use crate::image::dir::Dir;
+use crate::image::store::index;
+use crate::image::store::stage::{is_current, try_lock};
 
 /// A layer of an image, unpacked and locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
