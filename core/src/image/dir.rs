@@ -152,8 +152,7 @@ impl Dir {
         }
     }
 
-    /// Makes a directory (mode 0700 whatever the umask) unless it is there,
-    /// and opens it.
+    /// Makes a directory of mode 0700 unless it is there, and opens it.
     pub(crate) fn make(&self, name: &str) -> Result<Dir> {
         match mkdirat(self, name, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => self.dir(name),

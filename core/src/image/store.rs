@@ -17,6 +17,7 @@
 //! Sources: image-spec `image-layout.md`, flock(2)
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use nix::sys::statfs::{NFS_SUPER_MAGIC, fstatfs};
@@ -74,8 +75,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// Descriptors that keep the layers, one for each. They are close-on-exec;
-    /// a duplicate in another process keeps the layers too.
+    /// Descriptors that keep the layers, one for each, bottom first: the layers'
+    /// directories, with `fs` below. They are close-on-exec; a duplicate in
+    /// another process keeps the layers too.
     #[must_use]
     pub fn locks(&self) -> &[OwnedFd] {
         &self.locks
@@ -94,6 +96,8 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 std::fs::DirBuilder::new()
                     .recursive(true)
+                    // Set-id files of images are nobody else's business.
+                    .mode(0o700)
                     .create(data)
                     .map_err(|error| unwrap_io(&format!("mkdir({data:?})"), error))?;
                 Dir::open(data)?

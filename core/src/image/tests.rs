@@ -4,4 +4,5 @@ pub(super) mod forge;
 mod hostile;
 mod load;
 mod remove;
+mod sources;
 mod stack;
