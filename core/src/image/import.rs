@@ -19,20 +19,23 @@ use oci_spec::image::{
     ImageConfigurationBuilder, MediaType, RootFsBuilder,
 };
 
-use super::compression::{CHUNK, Compression, sniff};
-use super::digest::{Hasher, Hashing};
-use super::dir::Dir;
-use super::limits::{Budget, Limits, OnProgress, Step};
-use super::list::Summary;
-use super::source::oci::native;
-use super::source::{
+use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::compression::{CHUNK, Compression, sniff};
+use crate::image::digest::{Hasher, Hashing};
+use crate::image::dir::Dir;
+use crate::image::limits::{Budget, Limits, OnProgress, Step};
+use crate::image::load::transaction::Transaction;
+use crate::image::load::tree::unpack_blob;
+use crate::image::source::oci::native;
+use crate::image::source::{
     self, Candidate, Content, Format, Opened, Source, describe, docker, staged_blob,
 };
-use super::stage::Stage;
-use super::store::Store;
-use super::transaction::{Transaction, unpack_blob};
-use super::{Reference, bad, index, pack, unwrap_io};
-use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::store::index;
+use crate::image::store::stage::Stage;
+use crate::image::store::{Store, Summary};
+use crate::image::{Reference, bad, unwrap_io};
+
+mod pack;
 
 /// What an imported image runs, and bounds. Set the fields after
 /// [`ImportOptions::default`].

@@ -13,8 +13,8 @@ use std::str::FromStr;
 
 use oci_spec::image::Digest;
 
-use super::digest;
 use crate::error::{Error, Result, Stage};
+use crate::image::digest;
 
 /// Bytes of a name without tag and digest (distribution/reference).
 const NAME: usize = 255;

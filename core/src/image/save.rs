@@ -15,15 +15,16 @@ use std::sync::atomic::AtomicU64;
 use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, Digest, ImageConfiguration};
 use tar::{Builder, EntryType, Header};
 
-use super::compression::{Label, decode};
-use super::digest::{Hasher, Hashing, verify};
-use super::index::{self, Record, blob_path};
-use super::limits::{Budget, Limits, Step};
-use super::source::{docker::Item, staged_blob};
-use super::stage::{Stage, link};
-use super::store::Store;
-use super::{Reference, bad, digest, find, unwrap_io};
 use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::compression::{Label, decode};
+use crate::image::digest::{Hasher, Hashing, verify};
+use crate::image::limits::{Budget, Limits, Step};
+use crate::image::source::{docker::Item, staged_blob};
+use crate::image::store::Store;
+use crate::image::store::find;
+use crate::image::store::index::{self, Record, blob_path};
+use crate::image::store::stage::{Stage, link};
+use crate::image::{Reference, bad, digest, unwrap_io};
 
 /// The form of a saved archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,9 +16,9 @@ use std::io::{self, Read};
 
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::limits::Limits;
-use super::{bad, unwrap_io};
 use crate::error::Result;
+use crate::image::limits::Limits;
+use crate::image::{bad, unwrap_io};
 
 mod entry;
 mod pax;
@@ -158,7 +158,7 @@ impl<'l, R: Read> Archive<'l, R> {
     fn extended(&mut self, size: u64) -> Result<Vec<u8>> {
         if size > self.limits.extended {
             let limit = self.limits.extended;
-            return Err(super::limits::exceeded(
+            return Err(crate::image::limits::exceeded(
                 "an extended tar header that is too long",
                 limit,
             ));
@@ -237,7 +237,7 @@ impl<'l, R: Read> Archive<'l, R> {
                 segments.push(Segment { offset, length });
             }
             if u64::try_from(segments.len()).unwrap_or(u64::MAX) > limit {
-                return Err(super::limits::exceeded(
+                return Err(crate::image::limits::exceeded(
                     "a sparse map that is too long",
                     limit,
                 ));

@@ -1,8 +1,8 @@
 use super::{Archive, Entry, Kind, Segment};
 use crate::error::{ErrorKind, Result};
-use crate::image::attributes::Time;
-use crate::image::forge::Tar;
 use crate::image::limits::Limits;
+use crate::image::tests::forge::Tar;
+use crate::image::unpack::attributes::Time;
 use proptest::prelude::{any, proptest};
 use std::io::Read;
 use tar::Header;
@@ -82,9 +82,9 @@ fn long_names_come_from_gnu_headers_or_pax() {
     let gnu = Tar::new()
         .entry(b'L', "././@LongLink", "", 0, format!("{long}\0").as_bytes())
         .file("x", b"");
-    assert_eq!(paths(&gnu.end()), [long.clone()]);
+    assert_eq!(paths(&gnu.end()), [long.as_str()]);
     let pax = Tar::new().pax(&[("path", long.as_bytes())]).file("x", b"");
-    assert_eq!(paths(&pax.end()), [long.clone()]);
+    assert_eq!(paths(&pax.end()), [long.as_str()]);
     let both = Tar::new()
         .pax(&[("path", b"other")])
         .entry(b'L', "././@LongLink", "", 0, long.as_bytes())

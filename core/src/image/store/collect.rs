@@ -8,7 +8,7 @@
 //! once and deleted after the lock is gone.
 //!
 //! Errors: `image`: not found, busy (an id with several names), or the call.
-//! Sources: `dependencies.md` §3.1, image-spec `config.md` (ChainID).
+//! Sources: image-spec `config.md` (ChainID).
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
@@ -16,13 +16,14 @@ use std::os::fd::AsFd;
 use oci_spec::image::{Digest, ImageConfiguration, ImageIndex, ImageManifest};
 use serde::Serialize;
 
-use super::dir::Dir;
-use super::index::{self, Locked, Record};
-use super::layer::hold;
-use super::stage::{Stage, is_current, try_lock};
-use super::store::Store;
-use super::{Reference, digest, find};
 use crate::error::{Error, ErrorKind, Result, Stage as Step};
+use crate::image::dir::Dir;
+use crate::image::store::Store;
+use crate::image::store::find;
+use crate::image::store::index::{self, Locked, Record};
+use crate::image::store::layer::hold;
+use crate::image::store::stage::{Stage, is_current, try_lock};
+use crate::image::{Reference, digest};
 
 /// Indexes inside indexes of other tools that are followed.
 const NESTING: usize = 4;

@@ -19,11 +19,11 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, minor};
 use tar::{Builder, EntryType, Header};
 
-use super::attributes::Attributes;
-use super::dir::{Dir, failed, kind, open_at};
-use super::limits::{Budget, exceeded};
-use super::{bad, unwrap_io};
 use crate::error::Result;
+use crate::image::dir::{Dir, failed, kind, open_at};
+use crate::image::limits::{Budget, exceeded};
+use crate::image::unpack::attributes::Attributes;
+use crate::image::{bad, unwrap_io};
 
 struct Packer<'a, W: Write> {
     archive: Builder<W>,

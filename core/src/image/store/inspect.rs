@@ -7,12 +7,13 @@
 use oci_spec::image::{Config, History, ImageConfiguration};
 use serde::Serialize;
 
-use super::index::{self, Locked};
-use super::layer::hold_at;
-use super::list::{Summary, summary};
-use super::store::Store;
-use super::{Reference, bad, digest, find};
 use crate::error::Result;
+use crate::image::store::Store;
+use crate::image::store::find;
+use crate::image::store::index::{self, Locked};
+use crate::image::store::layer::hold_at;
+use crate::image::store::list::{Summary, summary};
+use crate::image::{Reference, bad, digest};
 
 /// An image in full. As JSON it is the output of `inspect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -9,16 +9,16 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tar::{EntryType, Header};
 
-use super::digest;
-use super::{LoadOptions, Source, Store, Summary};
 use crate::error::Result;
+use crate::image::digest;
+use crate::image::{LoadOptions, Source, Store, Summary};
 
 /// Whether this is root; a printed skip otherwise.
 #[expect(
     clippy::print_stderr,
     reason = "a skip must be seen in the test's output"
 )]
-pub(super) fn root() -> bool {
+pub(crate) fn root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
         assert!(
@@ -32,15 +32,15 @@ pub(super) fn root() -> bool {
 
 /// A tar in the making.
 #[derive(Clone, Default)]
-pub(super) struct Tar(pub(super) Vec<u8>);
+pub(crate) struct Tar(pub(crate) Vec<u8>);
 
 impl Tar {
-    pub(super) fn new() -> Tar {
+    pub(crate) fn new() -> Tar {
         Tar::default()
     }
 
     /// One entry: type, name, link target, data.
-    pub(super) fn entry(self, kind: u8, name: &str, link: &str, mode: u32, data: &[u8]) -> Tar {
+    pub(crate) fn entry(self, kind: u8, name: &str, link: &str, mode: u32, data: &[u8]) -> Tar {
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::new(kind));
         header.set_mode(mode);
@@ -56,7 +56,7 @@ impl Tar {
     }
 
     /// A header as it is, with the right checksum, and its data.
-    pub(super) fn header(mut self, mut header: Header, data: &[u8]) -> Tar {
+    pub(crate) fn header(mut self, mut header: Header, data: &[u8]) -> Tar {
         header.set_cksum();
         self.0.extend_from_slice(header.as_bytes());
         self.0.extend_from_slice(data);
@@ -64,24 +64,24 @@ impl Tar {
         self
     }
 
-    pub(super) fn file(self, name: &str, data: &[u8]) -> Tar {
+    pub(crate) fn file(self, name: &str, data: &[u8]) -> Tar {
         self.entry(b'0', name, "", 0o644, data)
     }
 
-    pub(super) fn dir(self, name: &str) -> Tar {
+    pub(crate) fn dir(self, name: &str) -> Tar {
         self.entry(b'5', name, "", 0o755, b"")
     }
 
-    pub(super) fn symlink(self, name: &str, target: &str) -> Tar {
+    pub(crate) fn symlink(self, name: &str, target: &str) -> Tar {
         self.entry(b'2', name, target, 0o777, b"")
     }
 
-    pub(super) fn hardlink(self, name: &str, target: &str) -> Tar {
+    pub(crate) fn hardlink(self, name: &str, target: &str) -> Tar {
         self.entry(b'1', name, target, 0o644, b"")
     }
 
     /// An extended header in front of the next entry.
-    pub(super) fn pax(self, records: &[(&str, &[u8])]) -> Tar {
+    pub(crate) fn pax(self, records: &[(&str, &[u8])]) -> Tar {
         let mut text = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
@@ -97,13 +97,13 @@ impl Tar {
     }
 
     /// The whole archive.
-    pub(super) fn end(mut self) -> Vec<u8> {
+    pub(crate) fn end(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
         self.0
     }
 }
 
-pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     writer.write_all(bytes).unwrap();
     writer.finish().unwrap()
@@ -111,13 +111,13 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// An image in the making: files of an OCI layout.
 #[derive(Clone)]
-pub(super) struct Layout {
-    pub(super) files: Vec<(String, Vec<u8>)>,
-    pub(super) manifests: Vec<Value>,
+pub(crate) struct Layout {
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    pub(crate) manifests: Vec<Value>,
 }
 
 impl Layout {
-    pub(super) fn new() -> Layout {
+    pub(crate) fn new() -> Layout {
         let version = br#"{"imageLayoutVersion":"1.0.0"}"#;
         Layout {
             files: vec![("oci-layout".to_owned(), version.to_vec())],
@@ -126,7 +126,7 @@ impl Layout {
     }
 
     /// Adds a blob and gives its descriptor.
-    pub(super) fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
+    pub(crate) fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let digest = digest::of(bytes);
         self.files
             .push((format!("blobs/sha256/{}", digest.digest()), bytes.to_vec()));
@@ -135,7 +135,7 @@ impl Layout {
 
     /// Adds an image of uncompressed layers and gives its manifest's
     /// descriptor.
-    pub(super) fn image(&mut self, layers: &[Vec<u8>]) -> Value {
+    pub(crate) fn image(&mut self, layers: &[Vec<u8>]) -> Value {
         let diff_ids: Vec<String> = layers
             .iter()
             .map(|tar| digest::of(tar).to_string())
@@ -144,7 +144,7 @@ impl Layout {
     }
 
     /// As [`Layout::image`], of any blobs and DiffIDs.
-    pub(super) fn image_of(&mut self, blobs: &[Vec<u8>], diff_ids: &[String]) -> Value {
+    pub(crate) fn image_of(&mut self, blobs: &[Vec<u8>], diff_ids: &[String]) -> Value {
         let config = json!({
             "architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
@@ -162,28 +162,34 @@ impl Layout {
         )
     }
 
-    /// Names a descriptor in the top index.
-    pub(super) fn name(&mut self, mut descriptor: Value, name: &str) {
+    /// Names a descriptor in the top index: a name, or a bare tag like `2.0`.
+    pub(crate) fn name(&mut self, mut descriptor: Value, name: &str) {
+        let bare = name.contains(':') || name.starts_with(|c: char| c.is_ascii_digit());
+        let name = if bare {
+            name.to_owned()
+        } else {
+            format!("{name}:latest")
+        };
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
         self.manifests.push(descriptor);
     }
 
     /// The files with the index.
-    pub(super) fn files(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
         let index = json!({"schemaVersion": 2, "manifests": self.manifests});
         let mut files = self.files.clone();
         files.push(("index.json".to_owned(), index.to_string().into_bytes()));
         files
     }
 
-    pub(super) fn archive(&self) -> Vec<u8> {
+    pub(crate) fn archive(&self) -> Vec<u8> {
         self.files()
             .iter()
             .fold(Tar::new(), |tar, (name, bytes)| tar.file(name, bytes))
             .end()
     }
 
-    pub(super) fn write(&self, dir: &Path) {
+    pub(crate) fn write(&self, dir: &Path) {
         for (name, bytes) in self.files() {
             let path = dir.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -193,7 +199,7 @@ impl Layout {
 }
 
 /// A layout with one image under one name.
-pub(super) fn one_image(name: &str, layers: &[Vec<u8>]) -> Layout {
+pub(crate) fn one_image(name: &str, layers: &[Vec<u8>]) -> Layout {
     let mut layout = Layout::new();
     let image = layout.image(layers);
     layout.name(image, name);
@@ -201,7 +207,7 @@ pub(super) fn one_image(name: &str, layers: &[Vec<u8>]) -> Layout {
 }
 
 /// What `docker save` writes: config, layers, manifest.json.
-pub(super) fn docker_archive(tags: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn docker_archive(tags: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
     let diff_ids: Vec<String> = layers
         .iter()
         .map(|tar| digest::of(tar).to_string())
@@ -223,27 +229,27 @@ pub(super) fn docker_archive(tags: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A store in a temporary directory.
-pub(super) struct Scratch {
-    pub(super) dir: tempfile::TempDir,
-    pub(super) store: Store,
+pub(crate) struct Scratch {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) store: Store,
 }
 
 impl Scratch {
-    pub(super) fn new() -> Scratch {
+    pub(crate) fn new() -> Scratch {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store")).unwrap();
         Scratch { dir, store }
     }
 
-    pub(super) fn again(&self) -> Store {
+    pub(crate) fn again(&self) -> Store {
         Store::open(&self.dir.path().join("store")).unwrap()
     }
 
-    pub(super) fn load(&self, archive: Vec<u8>) -> Result<Vec<Summary>> {
+    pub(crate) fn load(&self, archive: Vec<u8>) -> Result<Vec<Summary>> {
         self.load_with(archive, &LoadOptions::default())
     }
 
-    pub(super) fn load_with(
+    pub(crate) fn load_with(
         &self,
         archive: Vec<u8>,
         options: &LoadOptions<'_>,
@@ -253,7 +259,7 @@ impl Scratch {
     }
 
     /// Everything in the temporary directory: path, type, size, mode, time.
-    pub(super) fn snapshot(&self) -> Vec<String> {
+    pub(crate) fn snapshot(&self) -> Vec<String> {
         let mut found = Vec::new();
         walk(self.dir.path(), &mut found);
         found.retain(|line| !line.contains("/index.lock "));
