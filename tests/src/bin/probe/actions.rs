@@ -22,7 +22,10 @@ pub(crate) fn act(name: &str, words: &[&str]) -> Result<()> {
         "bomb" => bomb(),
         "oom_child" => number().and_then(oom_child),
         "ignore" => signal().map(system::ignore),
-        "raise" => system::kill(own_pid(), signal()?),
+        "raise" => {
+            system::default(signal()?);
+            system::kill(own_pid(), signal()?)
+        }
         "kill" => system::kill(signal()?, SIGKILL),
         "setuid" => system::setuid(word.parse().map_err(|_| Error::from_raw_os_error(22))?),
         "exit" => exit(signal()?),

@@ -58,6 +58,13 @@ pub(crate) fn ignore(signal: c_int) {
     unsafe { c_signal(signal, SIG_IGN) };
 }
 
+/// The kernel's default action; the standard library has set some others.
+pub(crate) fn default(signal: c_int) {
+    const SIG_DFL: usize = 0;
+    // SAFETY: numbers only.
+    unsafe { c_signal(signal, SIG_DFL) };
+}
+
 pub(crate) fn kill(pid: c_int, signal: c_int) -> Result<()> {
     // SAFETY: numbers only.
     check(unsafe { c_kill(pid, signal) }).map(drop)
