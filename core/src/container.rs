@@ -198,6 +198,9 @@ impl Container {
     #[doc(alias = "ctr_container_kill")]
     pub fn kill(&self, signal: i32) -> Result<()> {
         self.owned()?;
+        if signal == libc::SIGKILL {
+            return self.control(Control::Kill);
+        }
         let init = self.running()?;
         sys::pidfd_send_signal(init, signal).map_err(|errno| {
             let error =

@@ -191,6 +191,10 @@ impl Monitor {
                     self.end(Reason::Cancelled);
                 }
                 (Some(Control::SIGNAL), Some(Control::OutputLimit)) => self.end(Reason::OutputLimit),
+                (Some(Control::SIGNAL), Some(Control::Kill)) => {
+                    self.reason.get_or_insert(Reason::Killed);
+                    self.kill();
+                }
                 _ => {}
             }
         }
