@@ -113,7 +113,10 @@ impl StateDir {
     /// Process ids of a container that was started.
     pub(crate) fn pids(&self) -> Result<Option<Pids>> {
         let path = self.path.join("status.json");
-        let json = fs::read(&path).map_err(|error| io("read", &path, error))?;
+        let json = fs::read(&path).map_err(|error| match error.kind() {
+            IoErrorKind::NotFound => no_such(&self.path),
+            _ => io("read", &path, error),
+        })?;
         Ok(serde_json::from_slice(&json).ok())
     }
 

@@ -60,6 +60,9 @@ pub enum Control {
     Cancel,
     /// The reader of the output saw more than the limit; end the container.
     OutputLimit,
+    /// SIGKILL to everything. The caller's own kill is asked for in this way,
+    /// so that it is not taken for the kernel's.
+    Kill,
 }
 
 impl Control {
@@ -72,6 +75,7 @@ impl Control {
         match self {
             Control::Cancel => 1,
             Control::OutputLimit => 2,
+            Control::Kill => 3,
         }
     }
 
@@ -81,6 +85,7 @@ impl Control {
         match value {
             1 => Some(Control::Cancel),
             2 => Some(Control::OutputLimit),
+            3 => Some(Control::Kill),
             _ => None,
         }
     }
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn control_values_round_trip() {
-        for control in [Control::Cancel, Control::OutputLimit] {
+        for control in [Control::Cancel, Control::OutputLimit, Control::Kill] {
             assert_eq!(Control::from_value(control.to_value()), Some(control));
         }
         assert_eq!(Control::from_value(0), None);

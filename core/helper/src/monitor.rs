@@ -208,6 +208,10 @@ impl Monitor {
                     self.end(Reason::Cancelled);
                 }
                 (Some(Control::SIGNAL), Some(Control::OutputLimit)) => self.end(Reason::OutputLimit),
+                (Some(Control::SIGNAL), Some(Control::Kill)) => {
+                    self.reason.get_or_insert(Reason::Killed);
+                    self.kill();
+                }
                 _ => {}
             }
         }
@@ -299,6 +303,7 @@ impl Monitor {
         let init_killed = self.status.ended.load(Ordering::Acquire) == 0;
         // Whose end it was only matters where both a count and a SIGKILL are.
         let oom_killed = some_killed
+            && self.reason.is_none()
             && program & 0x7f == sys::SIGKILL
             && oom::killed(if init_killed { Some(self.pid) } else { self.program }, started);
         record::write(
