@@ -7,6 +7,7 @@
 //! here on failure; from then on the helper undoes.
 
 mod channel;
+mod describe;
 mod fault;
 mod filesystem;
 pub(crate) mod groups;
@@ -25,13 +26,13 @@ use std::time::{Duration, SystemTime};
 
 use libctr_helper::fault::Fault;
 use libctr_helper::message::{Control, Message};
-use libctr_helper::plan::{Field, Kind, controller, flag, when};
+use libctr_helper::plan::Field;
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
 
-use crate::cgroup::{Controller, Groups, Setup};
+use crate::cgroup::Setup;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::{Image, RootDirectory};
@@ -105,11 +106,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         unified: setup.groups.v2.is_some() && setup.groups.v1.is_empty(),
         volatile: meta.removed,
     };
-    describe_life(&mut plan, spec, &process, &meta, runtime.run_directory(), dir.path());
+    describe::life(&mut plan, spec, &process, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, begun);
     filesystem::write(&mut plan, spec, &place)?;
     security::write(&mut plan, spec, &process)?;
-    describe_program(&mut plan, spec, &process);
+    describe::program(&mut plan, spec, &process);
     if let Some((rows, columns)) = options.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
         plan.set(Field::Columns, columns);
@@ -313,109 +314,6 @@ fn open_directory(dir: &StateDir) -> Result<OwnedFd> {
 fn now() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(0))
-}
-
-/// Namespaces, groups, limits of time, and what is removed at the end.
-fn describe_life(
-    plan: &mut Plan,
-    spec: &RunSpec,
-    process: &Process,
-    meta: &Meta,
-    run: &Path,
-    dir: &Path,
-) {
-    let mut namespaces =
-        libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-    if spec.network != Network::Host {
-        namespaces |= libc::CLONE_NEWNET;
-        plan.flag(flag::LOOPBACK, true);
-    }
-    plan.set(Field::CloneFlags, namespaces.cast_unsigned());
-    plan.flag(flag::INIT, spec.init);
-    plan.flag(flag::TERMINAL, spec.tty);
-    plan.flag(flag::READ_ONLY, spec.read_only);
-    plan.flag(flag::KEYRING, true);
-    plan.flag(flag::CGROUP_NAMESPACE, !meta.groups.is_none());
-    describe_groups(plan, &meta.groups);
-
-    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    if let Some(time) = spec.limits.wall_time {
-        plan.set(Field::WallTime, ns(time));
-    }
-    if let Some(time) = spec.limits.cpu_time {
-        plan.set(Field::CpuTime, ns(time));
-    }
-    plan.set(Field::Grace, ns(spec.limits.grace));
-    plan.set(Field::StopSignal, process.stop_signal.cast_unsigned());
-    plan.set(Field::LogMax, spec.limits.log);
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    plan.set(Field::Processors, u64::try_from(processors).unwrap_or(1));
-
-    let when = if meta.removed { when::ALWAYS } else { when::FAILED };
-    let name = meta.name.as_ref().map(|name| run.join("names").join(name));
-    for path in meta.upper.iter().chain(&name).map(PathBuf::as_path).chain([dir]) {
-        plan.record(Kind::Remove, |body| {
-            body.u32(when).path(path);
-        });
-    }
-    plan.record(Kind::Hostname, |body| {
-        body.string(&meta.hostname);
-    });
-}
-
-fn describe_groups(plan: &mut Plan, groups: &Groups) {
-    if let Some(v2) = &groups.v2 {
-        plan.record(Kind::GroupV2, |body| {
-            body.path(v2);
-        });
-    }
-    for (name, path) in &groups.v1 {
-        let number = match name {
-            Controller::Memory => controller::MEMORY,
-            Controller::Pids => controller::PIDS,
-            Controller::Cpuacct => controller::CPUACCT,
-            Controller::Freezer => controller::FREEZER,
-            Controller::Blkio => controller::BLKIO,
-            Controller::Cpu | Controller::Cpuset => controller::OTHER,
-        };
-        plan.record(Kind::GroupV1, |body| {
-            body.u32(number).path(path);
-        });
-    }
-}
-
-/// Working directory, limits, arguments, environment, program.
-fn describe_program(plan: &mut Plan, spec: &RunSpec, process: &Process) {
-    plan.set(Field::Umask, process.umask);
-    let limits = &spec.limits;
-    let resources = [
-        (libc::RLIMIT_NOFILE, limits.nofile),
-        (libc::RLIMIT_CORE, limits.core),
-        (libc::RLIMIT_STACK, limits.stack),
-        (libc::RLIMIT_FSIZE, limits.fsize),
-    ];
-    for (resource, limit) in resources {
-        if let Some(limit) = limit {
-            plan.record(Kind::Rlimit, |body| {
-                body.u32(resource).u64(limit).u64(limit);
-            });
-        }
-    }
-    plan.record(Kind::Cwd, |body| {
-        body.path(&process.cwd);
-    });
-    let lists = [
-        (Kind::Argument, &process.args),
-        (Kind::Environment, &process.env),
-        (Kind::Program, &process.programs),
-    ];
-    for (kind, list) in lists {
-        for item in list {
-            plan.record(kind, |body| {
-                body.string(item);
-            });
-        }
-    }
 }
 
 /// Executes the helper; where memory files cannot be executed, from a file.

@@ -22,9 +22,7 @@ fn child_that_imports() {
     };
     let store = Store::open(store.as_ref()).unwrap();
     let source = Source::Path(source.into());
-    store
-        .import(source, Some("new"), &ImportOptions::default())
-        .unwrap();
+    store.import(source, Some("new"), &ImportOptions::default()).unwrap();
 }
 
 fn start(scratch: &Scratch, source: &std::path::Path) -> Child {
@@ -65,12 +63,7 @@ fn import_killed_at_any_moment_leaves_the_store_as_it_was() {
         let store = Store::open(&scratch.path("store")).unwrap();
         // The kill may come after the commit, too.
         if finished || store.get("new").is_ok() {
-            assert!(
-                store.get("new").unwrap().layers[0]
-                    .path
-                    .join("etc/alpine-release")
-                    .exists()
-            );
+            assert!(store.get("new").unwrap().layers[0].path.join("etc/alpine-release").exists());
             store.remove("new", false, &|_| false).unwrap();
         } else {
             killed += 1;

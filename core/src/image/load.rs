@@ -71,15 +71,9 @@ impl Store {
         let name = options.name.as_deref().map(Reference::parse).transpose()?;
         let stage = Stage::create(&self.dir)?;
         let (format, reference, opened) = source::open(source)?;
-        let platform = options
-            .platform
-            .as_deref()
-            .map_or_else(|| Ok(native()), parse_platform)?;
+        let platform = options.platform.as_deref().map_or_else(|| Ok(native()), parse_platform)?;
         let reference = options.reference.clone().or(reference);
-        let selection = Selection {
-            platform,
-            reference,
-        };
+        let selection = Selection { platform, reference };
         let content = read(opened, &stage, &budget)?;
         let mut images = choose(format, &content, &selection, &budget)?;
         if let Some(name) = name {
@@ -128,9 +122,7 @@ fn choose(
 
 fn rename(images: &mut [Candidate], name: &Reference) -> Result<()> {
     if name.digest().is_some() {
-        return Err(bad(format!(
-            "an image cannot be named {name}: it has a digest"
-        )));
+        return Err(bad(format!("an image cannot be named {name}: it has a digest")));
     }
     let [image] = images else {
         let count = images.len();

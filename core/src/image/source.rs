@@ -62,22 +62,14 @@ pub(crate) enum Format {
 /// A source with its prefix taken apart.
 pub(crate) enum Opened {
     Directory(Dir),
-    Stream {
-        reader: Box<dyn Read + Send>,
-        name: String,
-        size: Option<u64>,
-    },
+    Stream { reader: Box<dyn Read + Send>, name: String, size: Option<u64> },
 }
 
 /// Format, reference and stream or directory of a source.
 pub(crate) fn open(source: Source) -> Result<(Format, Option<String>, Opened)> {
     let path = match source {
         Source::Reader(reader) => {
-            let stream = Opened::Stream {
-                reader,
-                name: "standard input".to_owned(),
-                size: None,
-            };
+            let stream = Opened::Stream { reader, name: "standard input".to_owned(), size: None };
             return Ok((Format::Any, None, stream));
         }
         Source::Path(path) => path,
@@ -100,11 +92,7 @@ pub(crate) fn open(source: Source) -> Result<(Format, Option<String>, Opened)> {
         .map_err(|error| Error::io(Step_::Image, format!("open({path:?})"), error))?;
     let file = crate::sys::high(file.into())
         .map_err(|errno| Error::sys(Step_::Image, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let stream = Opened::Stream {
         reader: Box::new(File::from(file)),
         name,
@@ -240,9 +228,7 @@ fn copy_verified(
     let mut done: u64 = 0;
     loop {
         budget.check()?;
-        let n = from
-            .read(&mut buffer)
-            .map_err(|error| unwrap_io("read", error))?;
+        let n = from.read(&mut buffer).map_err(|error| unwrap_io("read", error))?;
         if n == 0 {
             break;
         }
@@ -265,9 +251,7 @@ fn check_size(digest: &Digest, wanted: u64, found: u64) -> Result<()> {
     if wanted == found {
         return Ok(());
     }
-    Err(bad(format!(
-        "the blob {digest} has {found} bytes or more, not {wanted}"
-    )))
+    Err(bad(format!("the blob {digest} has {found} bytes or more, not {wanted}")))
 }
 
 /// One image of a source: all documents read and checked, no layer yet.
@@ -307,10 +291,7 @@ impl Candidate {
             return Err(bad(format!("{what} has {ids} diff_ids for {blobs} layers")));
         }
         if layers.len() > budget.limits.layers {
-            return Err(crate::image::limits::exceeded(
-                "too many layers",
-                budget.limits.layers,
-            ));
+            return Err(crate::image::limits::exceeded("too many layers", budget.limits.layers));
         }
         for layer in &layers {
             Hasher::like(layer.digest())?;

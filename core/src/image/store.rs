@@ -129,10 +129,7 @@ impl Store {
             let record = find::one(&records, name)?;
             match self.hold(record, &records) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    if index::read(&self.dir)?
-                        .iter()
-                        .any(|known| known.same_image(record))
-                    {
+                    if index::read(&self.dir)?.iter().any(|known| known.same_image(record)) {
                         return Err(error);
                     }
                 }
@@ -150,11 +147,7 @@ impl Store {
         let what = format!("image config {}", record.config);
         let bytes = index::document(&self.dir, &record.config)?;
         let config: ImageConfiguration = index::parse(&what, &bytes)?;
-        let diff_ids = config
-            .rootfs()
-            .diff_ids()
-            .iter()
-            .map(|text| digest::parse("diff_id", text));
+        let diff_ids = config.rootfs().diff_ids().iter().map(|text| digest::parse("diff_id", text));
         let diff_ids: Vec<_> = diff_ids.collect::<Result<_>>()?;
         let (mut layers, mut locks) = (Vec::new(), Vec::new());
         let mut root = RootDirectory::default();
@@ -210,11 +203,9 @@ fn create(dir: &Dir) -> Result<()> {
     let kind = fstatfs(dir.as_fd()).map_err(|errno| failed("fstatfs", dir.path(), errno))?;
     if kind.filesystem_type() == NFS_SUPER_MAGIC {
         let text = format!("{:?} is on NFS, which can hold no image layers", dir.path());
-        return Err(
-            Error::new(Stage::Image, ErrorKind::Unsupported, text).with_hint(
-                "choose a data directory on a local file system, for example with XDG_DATA_HOME",
-            ),
-        );
+        return Err(Error::new(Stage::Image, ErrorKind::Unsupported, text).with_hint(
+            "choose a data directory on a local file system, for example with XDG_DATA_HOME",
+        ));
     }
     for part in ["blobs", "layers", "ingest", "stage"] {
         dir.make(part)?;

@@ -73,11 +73,7 @@ struct Folder {
 
 impl Folder {
     fn implicit(fresh: bool) -> Folder {
-        Folder {
-            attributes: None,
-            opaque: fresh,
-            fresh,
-        }
+        Folder { attributes: None, opaque: fresh, fresh }
     }
 }
 
@@ -131,14 +127,8 @@ impl Unpacker<'_> {
         if path.is_empty() {
             return self.root_entry(entry);
         }
-        if parent
-            .split(|byte| *byte == b'/')
-            .any(|name| name.starts_with(WHITEOUT))
-        {
-            return Err(bad(format!(
-                "the layer has {} below a whiteout",
-                show(&path)
-            )));
+        if parent.split(|byte| *byte == b'/').any(|name| name.starts_with(WHITEOUT)) {
+            return Err(bad(format!("the layer has {} below a whiteout", show(&path))));
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             return self.whiteout(parent, hidden);
@@ -176,20 +166,10 @@ impl Unpacker<'_> {
             if allowed(name) {
                 xattrs.push((xattr_name(name)?, value.clone()));
             } else {
-                log::warn!(
-                    "image: attribute {} of {} is left out",
-                    show(name),
-                    show(&entry.path)
-                );
+                log::warn!("image: attribute {} of {} is left out", show(name), show(&entry.path));
             }
         }
-        Ok(Attributes {
-            mode: entry.mode,
-            uid,
-            gid,
-            mtime: entry.mtime,
-            xattrs,
-        })
+        Ok(Attributes { mode: entry.mode, uid, gid, mtime: entry.mtime, xattrs })
     }
 
     /// `./`: describes the root, and can be nothing but a directory.
@@ -216,11 +196,7 @@ impl Unpacker<'_> {
         let found = stat(self.parent(), name).map_err(|errno| self.fail("fstatat", path, errno))?;
         let fresh = found.is_some_and(|found| is_whiteout(&found));
         self.make(path, name, |dir| mkdirat(dir, name, Mode::S_IRWXU))?;
-        let folder = Folder {
-            attributes: Some(attributes),
-            opaque: fresh,
-            fresh,
-        };
+        let folder = Folder { attributes: Some(attributes), opaque: fresh, fresh };
         self.folders.insert(path.to_vec(), folder);
         Ok(())
     }
@@ -246,10 +222,7 @@ impl Unpacker<'_> {
             }
         }
         done.implicit.reverse();
-        done.root = self
-            .folders
-            .remove(&[][..])
-            .and_then(|root| root.attributes);
+        done.root = self.folders.remove(&[][..]).and_then(|root| root.attributes);
         Ok(done)
     }
 
@@ -261,19 +234,11 @@ impl Unpacker<'_> {
     }
 
     fn finish_folder(&self, path: &[u8], folder: &Folder) -> SysResult<()> {
-        let fd = beneath(
-            self.root.as_fd(),
-            path,
-            OFlag::O_RDONLY | OFlag::O_DIRECTORY,
-        )?;
+        let fd = beneath(self.root.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
         if folder.opaque {
             fsetxattr(fd.as_fd(), self.ownership.marker.opaque(), b"y")?;
         }
-        folder
-            .attributes
-            .as_ref()
-            .unwrap_or(&Attributes::implicit())
-            .apply(fd.as_fd())?;
+        folder.attributes.as_ref().unwrap_or(&Attributes::implicit()).apply(fd.as_fd())?;
         Ok(())
     }
 
@@ -299,10 +264,7 @@ fn through_link(path: &[u8]) -> Error {
     Error::new(
         Stage::Image,
         ErrorKind::InvalidInput,
-        format!(
-            "the layer has a path through a symbolic link of its own: {}",
-            show(path)
-        ),
+        format!("the layer has a path through a symbolic link of its own: {}", show(path)),
     )
     .with_errno(Errno::ELOOP)
 }

@@ -35,28 +35,17 @@ struct Packer<'a, W: Write> {
 
 /// Writes everything below `root` to `writer`, the root's own entry first.
 pub(crate) fn pack<W: Write>(root: &Dir, writer: W, budget: &Budget<'_>) -> Result<W> {
-    let mut packer = Packer {
-        archive: Builder::new(writer),
-        budget,
-        root,
-        links: HashMap::new(),
-    };
+    let mut packer = Packer { archive: Builder::new(writer), budget, root, links: HashMap::new() };
     let stat = fstat(root).map_err(|errno| failed("fstat", root.path(), errno))?;
     packer.entry(root.as_fd(), b".", b"./", &stat)?;
     packer.below(root.as_fd(), b"", 1)?;
-    packer
-        .archive
-        .into_inner()
-        .map_err(|error| unwrap_io("write", error))
+    packer.archive.into_inner().map_err(|error| unwrap_io("write", error))
 }
 
 impl<W: Write> Packer<'_, W> {
     fn below(&mut self, dir: BorrowedFd<'_>, path: &[u8], depth: usize) -> Result<()> {
         if depth > self.budget.limits.depth {
-            return Err(exceeded(
-                "directories that are too deep",
-                self.budget.limits.depth,
-            ));
+            return Err(exceeded("directories that are too deep", self.budget.limits.depth));
         }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let fd =
@@ -124,9 +113,7 @@ impl<W: Write> Packer<'_, W> {
             _ => EntryType::Char,
         });
         if kind(stat) != SFlag::S_IFDIR && stat.st_nlink > 1 {
-            self.links
-                .entry((stat.st_dev, stat.st_ino))
-                .or_insert_with(|| path.to_vec());
+            self.links.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| path.to_vec());
         }
         let size = data.as_ref().map_or(0, |(_, size)| *size);
         self.budget.stage(size)?;
@@ -159,29 +146,18 @@ impl<W: Write> Packer<'_, W> {
         header.set_cksum();
         let write = |error| unwrap_io("write", error);
         if !records.is_empty() {
-            let records = records
-                .iter()
-                .map(|(key, value)| (key.as_str(), value.as_slice()));
+            let records = records.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
             self.archive.append_pax_extensions(records).map_err(write)?;
         }
         match data {
-            None => self
-                .archive
-                .append(&header, std::io::empty())
-                .map_err(write),
+            None => self.archive.append(&header, std::io::empty()).map_err(write),
             Some((file, size)) => {
-                let mut file = Counted {
-                    file: file.take(size),
-                    read: 0,
-                };
+                let mut file = Counted { file: file.take(size), read: 0 };
                 self.archive.append(&header, &mut file).map_err(write)?;
                 if file.read == size {
                     return Ok(());
                 }
-                Err(bad(format!(
-                    "{:?} changed while it was read",
-                    self.root.name(path)
-                )))
+                Err(bad(format!("{:?} changed while it was read", self.root.name(path))))
             }
         }
     }

@@ -42,9 +42,7 @@ impl Transaction<'_> {
                 return Err(error);
             }
         };
-        let summaries = loaded
-            .iter()
-            .map(|record| summary(&self.store.dir, record, &records));
+        let summaries = loaded.iter().map(|record| summary(&self.store.dir, record, &records));
         summaries.collect()
     }
 
@@ -55,9 +53,7 @@ impl Transaction<'_> {
     ) -> Result<(Vec<Record>, Vec<Record>)> {
         let dir = self.stage.dir();
         let blobs = dir.dir("blobs")?.names()?;
-        let blobs = blobs
-            .iter()
-            .map(|name| String::from_utf8_lossy(name).into_owned());
+        let blobs = blobs.iter().map(|name| String::from_utf8_lossy(name).into_owned());
         // What is there already is not ours to take back.
         let blobs: Vec<String> = blobs.filter(|name| !has_blob(self.store, name)).collect();
         let ids = self.ready.keys().map(Digest::digest);
@@ -76,10 +72,7 @@ impl Transaction<'_> {
         let loaded: Vec<Record> = images.iter().map(record).collect();
         for (image, record) in images.iter().zip(&loaded) {
             locked.keep(record);
-            image
-                .names
-                .iter()
-                .for_each(|name| locked.name(record, name));
+            image.names.iter().for_each(|name| locked.name(record, name));
         }
         locked.write()?;
         dir.remove("moved")?;
@@ -118,10 +111,5 @@ fn record(image: &Candidate) -> Record {
         platform.set_variant(image.configuration.variant().clone());
         manifest.set_platform(Some(platform));
     }
-    Record {
-        manifest,
-        config: image.config.clone(),
-        name: None,
-        origin: image.origin.clone(),
-    }
+    Record { manifest, config: image.config.clone(), name: None, origin: image.origin.clone() }
 }

@@ -71,10 +71,7 @@ impl<'a> Transaction<'a> {
                 let there = self.hold(&place, diff_id)? || self.prepared.contains_key(diff_id);
                 let wanted = (!there && planned.insert(diff_id)).then_some(diff_id);
                 if wanted.is_some() || planned.insert(blob.digest()) {
-                    jobs.push(Job {
-                        blob,
-                        diff_id: wanted,
-                    });
+                    jobs.push(Job { blob, diff_id: wanted });
                 }
             }
         }
@@ -102,17 +99,9 @@ impl<'a> Transaction<'a> {
 
     /// Unpacks a staged blob and checks its DiffID.
     pub(super) fn unpack(&self, blob: &Descriptor, diff_id: &Digest) -> Result<Tree> {
-        let (mut tree, found) = unpack_blob(
-            &self.stage,
-            blob.digest(),
-            Hasher::like(diff_id)?,
-            self.budget,
-        )?;
-        verify(
-            &format!("the unpacked layer {}", blob.digest()),
-            diff_id,
-            &found,
-        )?;
+        let (mut tree, found) =
+            unpack_blob(&self.stage, blob.digest(), Hasher::like(diff_id)?, self.budget)?;
+        verify(&format!("the unpacked layer {}", blob.digest()), diff_id, &found)?;
         tree.meta.diff_id = diff_id.to_string();
         Ok(tree)
     }
@@ -128,9 +117,7 @@ impl<'a> Transaction<'a> {
         let mut below: Vec<Digest> = Vec::new();
         for ((place, diff_id), blob) in places.iter().zip(&image.diff_ids).zip(&image.layers) {
             let known = [place, diff_id].into_iter().find(|id| {
-                self.ready
-                    .get(*id)
-                    .is_some_and(|tree| *id == place || !tree.meta.stacked)
+                self.ready.get(*id).is_some_and(|tree| *id == place || !tree.meta.stacked)
             });
             if let Some(known) = known {
                 below.push(known.clone());
@@ -141,18 +128,12 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             // A tree that was settled for another stack cannot serve again.
-            let found = trees
-                .remove(diff_id)
-                .or_else(|| self.prepared.remove(diff_id));
+            let found = trees.remove(diff_id).or_else(|| self.prepared.remove(diff_id));
             let mut tree = match found {
                 Some(tree) => tree,
                 None => self.unpack(blob, diff_id)?,
             };
-            let lower = below
-                .iter()
-                .rev()
-                .map(|id| self.fs(id))
-                .collect::<Result<Vec<_>>>()?;
+            let lower = below.iter().rev().map(|id| self.fs(id)).collect::<Result<Vec<_>>>()?;
             let lower: Vec<&Dir> = lower.iter().collect();
             let stacked = settle(&tree.fs, &tree.unpacked, &lower, Ownership::ROOT)?;
             tree.meta.stacked = stacked || !tree.unpacked.implicit.is_empty();
@@ -169,11 +150,9 @@ impl<'a> Transaction<'a> {
         match (self.ready.get(id), self.held.get(id)) {
             (Some(tree), _) => tree.dir.dir("fs"),
             (None, Some(held)) => held.dir.dir("fs"),
-            (None, None) => Err(Error::new(
-                Step::Image,
-                ErrorKind::Internal,
-                format!("no tree for layer {id}"),
-            )),
+            (None, None) => {
+                Err(Error::new(Step::Image, ErrorKind::Internal, format!("no tree for layer {id}")))
+            }
         }
     }
 

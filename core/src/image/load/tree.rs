@@ -44,18 +44,10 @@ pub(crate) fn unpack_blob(
     let fs = dir.make("fs")?;
     let path = format!("blobs/{}", staged_blob(blob));
     let (file, size) = stage.dir().file(&path)?.ok_or_else(|| {
-        Error::new(
-            Step::Image,
-            ErrorKind::Internal,
-            format!("{path} is not staged"),
-        )
+        Error::new(Step::Image, ErrorKind::Internal, format!("{path} is not staged"))
     })?;
     let (shown, input) = (blob.to_string(), AtomicU64::new(0));
-    let label = Label {
-        step: Progress::Unpack,
-        item: &shown,
-        total: Some(size),
-    };
+    let label = Label { step: Progress::Unpack, item: &shown, total: Some(size) };
     let (_, decoder) = decode(file, label, budget, &input)?;
     let reader = BufReader::with_capacity(CHUNK, Hashing::new(decoder, hasher));
     let mut archive = Archive::new(reader, &budget.limits);
@@ -68,20 +60,10 @@ pub(crate) fn unpack_blob(
         tar_size,
         size: unpacked.bytes,
         entries: unpacked.entries,
-        root: root.map(|root| RootDirectory {
-            mode: root.mode,
-            uid: root.uid,
-            gid: root.gid,
-        }),
+        root: root.map(|root| RootDirectory { mode: root.mode, uid: root.uid, gid: root.gid }),
         stacked: false,
         overlay: "trusted".to_owned(),
     };
-    let tree = Tree {
-        name,
-        dir,
-        fs,
-        unpacked,
-        meta,
-    };
+    let tree = Tree { name, dir, fs, unpacked, meta };
     Ok((tree, found))
 }

@@ -85,13 +85,8 @@ impl Transaction<'_> {
 /// this very thread stays.
 fn block_signals() {
     let mut signals = SigSet::all();
-    for defect in [
-        Signal::SIGSEGV,
-        Signal::SIGBUS,
-        Signal::SIGFPE,
-        Signal::SIGILL,
-        Signal::SIGABRT,
-    ] {
+    for defect in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGABRT]
+    {
         signals.remove(defect);
     }
     // It cannot fail: the set is a valid one.

@@ -60,11 +60,8 @@ impl Store {
         let mut locked = Locked::open(&self.dir)?;
         let record = find::one(&locked.records, name)?.clone();
         let named = Reference::parse(name).is_ok_and(|r| find::is_named(&record, &r));
-        let names = locked
-            .records
-            .iter()
-            .filter(|r| r.same_image(&record) && r.name.is_some())
-            .count();
+        let names =
+            locked.records.iter().filter(|r| r.same_image(&record) && r.name.is_some()).count();
         if !named && names > 1 && !force {
             let text = format!("image {} has {names} names", record.config);
             return Err(Error::new(Step::Image, ErrorKind::Busy, text)
@@ -133,10 +130,7 @@ impl Removed {
         for record in taken {
             self.names.extend(record.name.clone());
             let id = record.config.to_string();
-            let gone = !kept
-                .records
-                .iter()
-                .any(|known| known.config == record.config);
+            let gone = !kept.records.iter().any(|known| known.config == record.config);
             if gone && !self.images.contains(&id) {
                 self.images.push(id);
             }
@@ -154,11 +148,7 @@ struct Marks {
 fn stack(store: &Dir, record: &Record) -> Result<(Vec<Digest>, Vec<Digest>)> {
     let config = index::document(store, &record.config)?;
     let config: ImageConfiguration = index::parse("image config", &config)?;
-    let ids = config
-        .rootfs()
-        .diff_ids()
-        .iter()
-        .map(|text| digest::parse("diff_id", text));
+    let ids = config.rootfs().diff_ids().iter().map(|text| digest::parse("diff_id", text));
     let ids: Vec<Digest> = ids.collect::<Result<_>>()?;
     Ok((digest::chain(&ids), ids))
 }
@@ -170,12 +160,7 @@ impl Marks {
             let manifest = index::manifest(store, record.manifest.digest())?;
             marks.manifest(record.manifest.digest(), &manifest);
             let (chain, diff_ids) = stack(store, record)?;
-            marks.layers.extend(
-                chain
-                    .iter()
-                    .chain(&diff_ids)
-                    .map(|id| id.digest().to_owned()),
-            );
+            marks.layers.extend(chain.iter().chain(&diff_ids).map(|id| id.digest().to_owned()));
         }
         for descriptor in locked.foreign() {
             marks.foreign(store, descriptor.digest(), NESTING);
@@ -186,8 +171,7 @@ impl Marks {
     fn manifest(&mut self, digest: &Digest, manifest: &ImageManifest) {
         self.blobs.insert(digest.clone());
         self.blobs.insert(manifest.config().digest().clone());
-        self.blobs
-            .extend(manifest.layers().iter().map(|layer| layer.digest().clone()));
+        self.blobs.extend(manifest.layers().iter().map(|layer| layer.digest().clone()));
     }
 
     /// Content that another tool put into the index: all that it can reach.
@@ -199,13 +183,10 @@ impl Marks {
         if let Ok(manifest) = index::parse::<ImageManifest>("manifest", &bytes) {
             self.manifest(digest, &manifest);
         }
-        if let (Ok(list), Some(depth)) = (
-            index::parse::<ImageIndex>("index", &bytes),
-            depth.checked_sub(1),
-        ) {
-            list.manifests()
-                .iter()
-                .for_each(|child| self.foreign(store, child.digest(), depth));
+        if let (Ok(list), Some(depth)) =
+            (index::parse::<ImageIndex>("index", &bytes), depth.checked_sub(1))
+        {
+            list.manifests().iter().for_each(|child| self.foreign(store, child.digest(), depth));
         }
     }
 }
@@ -223,10 +204,7 @@ fn collect(
         if marks.layers.contains(&id) || in_use(&id) {
             continue;
         }
-        let size = hold(&store.layers, &id)
-            .ok()
-            .flatten()
-            .map_or(0, |held| held.meta.size);
+        let size = hold(&store.layers, &id).ok().flatten().map_or(0, |held| held.meta.size);
         if discard_layer(store, stage, &id)? {
             removed.layers.push(id);
             removed.bytes += size;
@@ -262,9 +240,8 @@ fn discard_layer(store: &Store, stage: &Stage, id: &str) -> Result<bool> {
 
 /// Removes a blob; tells the bytes that became free.
 fn discard_blob(dir: &Dir, name: &str) -> Result<u64> {
-    let size = dir
-        .stat(name.as_bytes())?
-        .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+    let size =
+        dir.stat(name.as_bytes())?.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
     dir.remove(name)?;
     Ok(size)
 }

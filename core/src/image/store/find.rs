@@ -21,12 +21,8 @@ pub(crate) fn one<'r>(records: &'r [Record], name: &str) -> Result<&'r Record> {
     let hex = name.strip_prefix("sha256:").unwrap_or(name);
     let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if is_hex && hex.len() >= SHORTEST {
-        let by_digest = records
-            .iter()
-            .find(|record| record.manifest.digest().digest() == hex);
-        let mut by_id = records
-            .iter()
-            .filter(|record| record.config.digest().starts_with(hex));
+        let by_digest = records.iter().find(|record| record.manifest.digest().digest() == hex);
+        let mut by_id = records.iter().filter(|record| record.config.digest().starts_with(hex));
         if let Some(found) = by_digest.or_else(|| by_id.next()) {
             if let Some(other) = by_id.find(|other| other.config != found.config) {
                 let text = format!("{name:?} is the beginning of several image ids");
@@ -39,12 +35,8 @@ pub(crate) fn one<'r>(records: &'r [Record], name: &str) -> Result<&'r Record> {
         // Something that can be no name is wrong rather than absent.
         reference?;
     }
-    Err(Error::new(
-        Stage::Image,
-        ErrorKind::NotFound,
-        format!("no image {name:?} in the store"),
-    )
-    .with_hint("load, import or pull it"))
+    Err(Error::new(Stage::Image, ErrorKind::NotFound, format!("no image {name:?} in the store"))
+        .with_hint("load, import or pull it"))
 }
 
 /// Whether a record has this name, or this repository and digest.
@@ -56,9 +48,7 @@ pub(crate) fn is_named(record: &Record, reference: &Reference) -> bool {
         return name == reference.to_string();
     };
     let same = digest == record.manifest.digest() || Some(digest) == record.origin.as_ref();
-    let tag = reference
-        .tag()
-        .is_none_or(|tag| name.ends_with(&format!(":{tag}")));
+    let tag = reference.tag().is_none_or(|tag| name.ends_with(&format!(":{tag}")));
     same && tag
         && Reference::parse(name).is_ok_and(|known| known.repository() == reference.repository())
 }

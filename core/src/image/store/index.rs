@@ -59,31 +59,16 @@ impl Record {
             // Written by another tool; it is kept as it is and not an image.
             return Ok(None);
         }
-        let note = |key: &str| {
-            descriptor
-                .annotations()
-                .as_ref()
-                .and_then(|notes| notes.get(key))
-        };
+        let note = |key: &str| descriptor.annotations().as_ref().and_then(|notes| notes.get(key));
         let config = match note(CONFIG) {
             Some(text) => digest::parse("config", text)?,
-            None => manifest(store, descriptor.digest())?
-                .config()
-                .digest()
-                .clone(),
+            None => manifest(store, descriptor.digest())?.config().digest().clone(),
         };
-        let origin = note(ORIGIN)
-            .map(|text| digest::parse("index", text))
-            .transpose()?;
+        let origin = note(ORIGIN).map(|text| digest::parse("index", text)).transpose()?;
         let name = note(ANNOTATION_REF_NAME).cloned();
         let mut manifest = descriptor.clone();
         manifest.set_annotations(None);
-        Ok(Some(Record {
-            manifest,
-            config,
-            name,
-            origin,
-        }))
+        Ok(Some(Record { manifest, config, name, origin }))
     }
 
     fn write(&self) -> Descriptor {
@@ -123,8 +108,7 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> 
     let json = &mut serde_json::Deserializer::from_slice(bytes);
     let document = serde_path_to_error::deserialize(&mut *json);
     let document = document.map_err(|error| bad(format!("{what}: {error}")))?;
-    json.end()
-        .map_err(|error| bad(format!("{what}: {error}")))?;
+    json.end().map_err(|error| bad(format!("{what}: {error}")))?;
     Ok(document)
 }
 
@@ -143,12 +127,8 @@ pub(crate) fn blob_path(digest: &Digest) -> String {
 /// Reads a JSON blob of the store.
 pub(crate) fn document(store: &Dir, digest: &Digest) -> Result<Vec<u8>> {
     store.read(&blob_path(digest), DOCUMENT)?.ok_or_else(|| {
-        Error::new(
-            Stage::Image,
-            ErrorKind::NotFound,
-            format!("the store lacks the blob {digest}"),
-        )
-        .with_hint("load or pull the image again")
+        Error::new(Stage::Image, ErrorKind::NotFound, format!("the store lacks the blob {digest}"))
+            .with_hint("load or pull the image again")
     })
 }
 
@@ -166,11 +146,7 @@ pub(crate) fn read(store: &Dir) -> Result<Vec<Record>> {
 fn load(store: &Dir) -> Result<(Vec<Record>, Vec<Descriptor>)> {
     let bytes = store.read("index.json", DOCUMENT)?.ok_or_else(|| {
         let path = store.path().join("index.json");
-        Error::new(
-            Stage::Image,
-            ErrorKind::NotFound,
-            format!("{path:?} does not exist"),
-        )
+        Error::new(Stage::Image, ErrorKind::NotFound, format!("{path:?} does not exist"))
     })?;
     let index: ImageIndex = parse("index.json of the store", &bytes)?;
     let (mut records, mut others) = (Vec::new(), Vec::new());
@@ -211,12 +187,7 @@ impl<'s> Locked<'s> {
     pub(crate) fn open(store: &'s Dir) -> Result<Locked<'s>> {
         let lock = Locked::first(store)?;
         let (records, others) = load(store)?;
-        Ok(Locked {
-            store,
-            records,
-            others,
-            _lock: lock,
-        })
+        Ok(Locked { store, records, others, _lock: lock })
     }
 
     /// Waits for the lock alone, where there may be no index yet.
@@ -241,10 +212,7 @@ impl<'s> Locked<'s> {
     pub(crate) fn name(&mut self, image: &Record, name: &str) {
         let taken: Vec<Record> = self.take(|record| record.name.as_deref() == Some(name));
         self.take(|record| record.name.is_none() && record.same_image(image));
-        self.records.push(Record {
-            name: Some(name.to_owned()),
-            ..image.clone()
-        });
+        self.records.push(Record { name: Some(name.to_owned()), ..image.clone() });
         for record in taken {
             self.keep(&record);
         }
@@ -253,10 +221,7 @@ impl<'s> Locked<'s> {
     /// Makes sure that an image is there, with or without a name.
     pub(crate) fn keep(&mut self, image: &Record) {
         if !self.records.iter().any(|record| record.same_image(image)) {
-            self.records.push(Record {
-                name: None,
-                ..image.clone()
-            });
+            self.records.push(Record { name: None, ..image.clone() });
         }
     }
 

@@ -64,11 +64,7 @@ impl Store {
         let manifest = index::manifest(&self.dir, record.manifest.digest())?;
         let config = index::document(&self.dir, &record.config)?;
         let config: ImageConfiguration = index::parse("image config", &config)?;
-        let ids = config
-            .rootfs()
-            .diff_ids()
-            .iter()
-            .map(|text| digest::parse("diff_id", text));
+        let ids = config.rootfs().diff_ids().iter().map(|text| digest::parse("diff_id", text));
         let ids: Vec<_> = ids.collect::<Result<_>>()?;
         let places = digest::chain(&ids);
         let mut layers = Vec::new();
@@ -101,9 +97,7 @@ impl Store {
     pub fn tag(&self, name: &str, new: &str) -> Result<()> {
         let new = Reference::parse(new)?;
         if new.digest().is_some() {
-            return Err(bad(format!(
-                "an image cannot be named {new}: it has a digest"
-            )));
+            return Err(bad(format!("an image cannot be named {new}: it has a digest")));
         }
         let mut locked = Locked::open(&self.dir)?;
         let record = find::one(&locked.records, name)?.clone();

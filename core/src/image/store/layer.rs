@@ -53,11 +53,7 @@ pub struct RootDirectory {
 
 impl Default for RootDirectory {
     fn default() -> RootDirectory {
-        RootDirectory {
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-        }
+        RootDirectory { mode: 0o755, uid: 0, gid: 0 }
     }
 }
 
@@ -108,11 +104,7 @@ pub(crate) fn hold(layers: &Dir, id: &str) -> Result<Option<Held>> {
         let bytes = dir.read("meta.json", index::DOCUMENT)?;
         let bytes = bytes.ok_or_else(|| bad(format!("{what} is missing")))?;
         let meta: Meta = index::parse(&what, &bytes)?;
-        return Ok(Some(Held {
-            id: id.to_owned(),
-            dir,
-            meta,
-        }));
+        return Ok(Some(Held { id: id.to_owned(), dir, meta }));
     }
     let text = format!("layer {id} is locked by another process");
     Err(Error::new(Stage::Image, ErrorKind::Busy, text))

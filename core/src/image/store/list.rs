@@ -45,10 +45,7 @@ impl Store {
                 images.push(record);
             }
         }
-        images
-            .into_iter()
-            .map(|record| summary(&self.dir, record, &records))
-            .collect()
+        images.into_iter().map(|record| summary(&self.dir, record, &records)).collect()
     }
 }
 
@@ -58,10 +55,7 @@ pub(crate) fn summary(store: &Dir, record: &Record, records: &[Record]) -> Resul
     let config = index::document(store, &record.config)?;
     let config: ImageConfiguration = index::parse("image config", &config)?;
     let blobs = manifest.layers().iter().map(|layer| layer.size());
-    let variant = config
-        .variant()
-        .as_ref()
-        .map_or(String::new(), |variant| format!("/{variant}"));
+    let variant = config.variant().as_ref().map_or(String::new(), |variant| format!("/{variant}"));
     Ok(Summary {
         id: record.config.to_string(),
         digest: record.manifest.digest().to_string(),
@@ -72,10 +66,7 @@ pub(crate) fn summary(store: &Dir, record: &Record, records: &[Record]) -> Resul
             .collect(),
         created: config.created().clone(),
         platform: format!("{}/{}{variant}", config.os(), config.architecture()),
-        size: blobs.fold(
-            record.manifest.size() + manifest.config().size(),
-            u64::saturating_add,
-        ),
+        size: blobs.fold(record.manifest.size() + manifest.config().size(), u64::saturating_add),
         layers: manifest.layers().len(),
     })
 }

@@ -35,11 +35,7 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, exclusive: bool) -> Result<bool> {
     let fail = |error| unwrap_io("flock", error);
     // A duplicate shares the lock, and closing it does not end the lock.
     let file = File::from(sys::dup(fd).map_err(|errno| fail(errno.into()))?);
-    match if exclusive {
-        file.try_lock()
-    } else {
-        file.try_lock_shared()
-    } {
+    match if exclusive { file.try_lock() } else { file.try_lock_shared() } {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(fail(error)),
@@ -73,12 +69,7 @@ impl Stage {
                 for part in ["blobs", "files", "trees"] {
                     dir.make(part)?;
                 }
-                return Ok(Stage {
-                    parent,
-                    name,
-                    dir,
-                    serial: AtomicU64::new(0),
-                });
+                return Ok(Stage { parent, name, dir, serial: AtomicU64::new(0) });
             }
         }
         let text = format!("no free name in {:?}", parent.path());
@@ -137,10 +128,6 @@ pub(crate) fn link(from: &Dir, name: &str, to: &Dir, new: &str) -> Result<bool> 
     match nix::unistd::linkat(from, name, to, new, nix::fcntl::AtFlags::empty()) {
         Ok(()) | Err(Errno::EEXIST) => Ok(true),
         Err(Errno::ENOENT) => Ok(false),
-        Err(errno) => Err(crate::image::dir::failed(
-            "linkat",
-            &to.name(new.as_bytes()),
-            errno,
-        )),
+        Err(errno) => Err(crate::image::dir::failed("linkat", &to.name(new.as_bytes()), errno)),
     }
 }

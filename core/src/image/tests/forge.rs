@@ -14,17 +14,11 @@ use crate::image::digest;
 use crate::image::{LoadOptions, Source, Store, Summary};
 
 /// Whether this is root; a printed skip otherwise.
-#[expect(
-    clippy::print_stderr,
-    reason = "a skip must be seen in the test's output"
-)]
+#[expect(clippy::print_stderr, reason = "a skip must be seen in the test's output")]
 pub(crate) fn root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        assert!(
-            std::env::var_os("LIBCTR_TEST_REQUIRE").is_none(),
-            "skip not accepted: needs root"
-        );
+        assert!(std::env::var_os("LIBCTR_TEST_REQUIRE").is_none(), "skip not accepted: needs root");
         eprintln!("skipped: needs root");
     }
     root
@@ -119,27 +113,20 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn new() -> Layout {
         let version = br#"{"imageLayoutVersion":"1.0.0"}"#;
-        Layout {
-            files: vec![("oci-layout".to_owned(), version.to_vec())],
-            manifests: Vec::new(),
-        }
+        Layout { files: vec![("oci-layout".to_owned(), version.to_vec())], manifests: Vec::new() }
     }
 
     /// Adds a blob and gives its descriptor.
     pub(crate) fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let digest = digest::of(bytes);
-        self.files
-            .push((format!("blobs/sha256/{}", digest.digest()), bytes.to_vec()));
+        self.files.push((format!("blobs/sha256/{}", digest.digest()), bytes.to_vec()));
         json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
     }
 
     /// Adds an image of uncompressed layers and gives its manifest's
     /// descriptor.
     pub(crate) fn image(&mut self, layers: &[Vec<u8>]) -> Value {
-        let diff_ids: Vec<String> = layers
-            .iter()
-            .map(|tar| digest::of(tar).to_string())
-            .collect();
+        let diff_ids: Vec<String> = layers.iter().map(|tar| digest::of(tar).to_string()).collect();
         self.image_of(layers, &diff_ids)
     }
 
@@ -149,27 +136,18 @@ impl Layout {
             "architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         });
-        let config = self.blob(
-            "application/vnd.oci.image.config.v1+json",
-            config.to_string().as_bytes(),
-        );
+        let config =
+            self.blob("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
         let layer = "application/vnd.oci.image.layer.v1.tar";
         let layers: Vec<Value> = blobs.iter().map(|blob| self.blob(layer, blob)).collect();
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
-        self.blob(
-            "application/vnd.oci.image.manifest.v1+json",
-            manifest.to_string().as_bytes(),
-        )
+        self.blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes())
     }
 
     /// Names a descriptor in the top index: a name, or a bare tag like `2.0`.
     pub(crate) fn name(&mut self, mut descriptor: Value, name: &str) {
         let bare = name.contains(':') || name.starts_with(|c: char| c.is_ascii_digit());
-        let name = if bare {
-            name.to_owned()
-        } else {
-            format!("{name}:latest")
-        };
+        let name = if bare { name.to_owned() } else { format!("{name}:latest") };
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
         self.manifests.push(descriptor);
     }
@@ -183,10 +161,7 @@ impl Layout {
     }
 
     pub(crate) fn archive(&self) -> Vec<u8> {
-        self.files()
-            .iter()
-            .fold(Tar::new(), |tar, (name, bytes)| tar.file(name, bytes))
-            .end()
+        self.files().iter().fold(Tar::new(), |tar, (name, bytes)| tar.file(name, bytes)).end()
     }
 
     pub(crate) fn write(&self, dir: &Path) {
@@ -208,10 +183,7 @@ pub(crate) fn one_image(name: &str, layers: &[Vec<u8>]) -> Layout {
 
 /// What `docker save` writes: config, layers, manifest.json.
 pub(crate) fn docker_archive(tags: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
-    let diff_ids: Vec<String> = layers
-        .iter()
-        .map(|tar| digest::of(tar).to_string())
-        .collect();
+    let diff_ids: Vec<String> = layers.iter().map(|tar| digest::of(tar).to_string()).collect();
     let config = json!({
         "architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
@@ -224,8 +196,7 @@ pub(crate) fn docker_archive(tags: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
         tar = tar.file(&paths[n], layer);
     }
     let manifest = json!([{"Config": name, "RepoTags": tags, "Layers": paths}]);
-    tar.file("manifest.json", manifest.to_string().as_bytes())
-        .end()
+    tar.file("manifest.json", manifest.to_string().as_bytes()).end()
 }
 
 /// A store in a temporary directory.
@@ -254,8 +225,7 @@ impl Scratch {
         archive: Vec<u8>,
         options: &LoadOptions<'_>,
     ) -> Result<Vec<Summary>> {
-        self.store
-            .load(Source::Reader(Box::new(Cursor::new(archive))), options)
+        self.store.load(Source::Reader(Box::new(Cursor::new(archive))), options)
     }
 
     /// Everything in the temporary directory: path, type, size, mode, time.

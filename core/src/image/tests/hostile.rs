@@ -18,9 +18,7 @@ fn layer() -> Vec<u8> {
 /// Loads, expects an error that says `reason`, and compares the store.
 fn refused(archive: Vec<u8>, reason: &str) -> Error {
     let scratch = Scratch::new();
-    scratch
-        .load(one_image("old", &[Tar::new().file("old", b"").end()]).archive())
-        .unwrap();
+    scratch.load(one_image("old", &[Tar::new().file("old", b"").end()]).archive()).unwrap();
     let before = scratch.snapshot();
     let error = scratch.load(archive).unwrap_err();
     assert!(error.to_string().contains(reason), "{error} / {reason}");
@@ -39,10 +37,7 @@ fn changed(name: &str, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
         "config" => 1,
         "layer" => 2,
         "manifest" => 3,
-        other => names
-            .iter()
-            .position(|name| *name == other)
-            .unwrap_or(index),
+        other => names.iter().position(|name| *name == other).unwrap_or(index),
     };
     if at < layout.files.len() {
         change(&mut layout.files[at].1);
@@ -50,10 +45,7 @@ fn changed(name: &str, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     }
     let mut files = files.clone();
     change(&mut files[at].1);
-    files
-        .iter()
-        .fold(Tar::new(), |tar, (name, bytes)| tar.file(name, bytes))
-        .end()
+    files.iter().fold(Tar::new(), |tar, (name, bytes)| tar.file(name, bytes)).end()
 }
 
 #[test]
@@ -62,14 +54,8 @@ fn blobs_that_are_not_what_their_names_say_are_refused() {
         return;
     }
     for blob in ["config", "layer", "manifest"] {
-        refused(
-            changed(blob, |bytes| bytes.push(b' ')),
-            "bytes or more, not",
-        );
-        refused(
-            changed(blob, |bytes| bytes.truncate(bytes.len() - 1)),
-            "bytes or more, not",
-        );
+        refused(changed(blob, |bytes| bytes.push(b' ')), "bytes or more, not");
+        refused(changed(blob, |bytes| bytes.truncate(bytes.len() - 1)), "bytes or more, not");
         refused(changed(blob, |bytes| bytes[3] ^= 1), "as its name says");
     }
     let mut layout = Layout::new();
@@ -79,10 +65,7 @@ fn blobs_that_are_not_what_their_names_say_are_refused() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let mut layout = one_image("app", &[layer()]);
     layout.files.remove(2);
-    refused(
-        layout.archive(),
-        "is missing; the image was saved or copied only in part",
-    );
+    refused(layout.archive(), "is missing; the image was saved or copied only in part");
 }
 
 #[test]
@@ -98,15 +81,10 @@ fn documents_that_contradict_are_refused() {
     let mut layout = Layout::new();
     let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": [], "layers": [], "config": {"mediaType": "x", "size": 2, "digest": digest::of(b"{}").to_string()}});
-    let image = layout.blob(
-        "application/vnd.oci.image.manifest.v1+json",
-        index.to_string().as_bytes(),
-    );
+    let image =
+        layout.blob("application/vnd.oci.image.manifest.v1+json", index.to_string().as_bytes());
     layout.name(image, "app");
-    refused(
-        layout.archive(),
-        "calls itself \"application/vnd.oci.image.index.v1+json\"",
-    );
+    refused(layout.archive(), "calls itself \"application/vnd.oci.image.index.v1+json\"");
     let mut archive = docker_archive(&["app"], &[layer()]);
     let at = archive.windows(5).position(|w| w == b"amd64").unwrap();
     archive[at] = b'A';
@@ -123,18 +101,9 @@ fn descriptors_out_of_range_are_refused() {
         change(&mut layout.manifests[0]);
         layout.archive()
     };
-    refused(
-        manifest(&|m| m["size"] = json!(-1)),
-        "index.json: manifests[0].size",
-    );
-    refused(
-        manifest(&|m| m["size"] = json!(1_u64 << 63)),
-        "a document that is too long",
-    );
-    refused(
-        manifest(&|m| m["size"] = json!(u64::MAX)),
-        "a document that is too long",
-    );
+    refused(manifest(&|m| m["size"] = json!(-1)), "index.json: manifests[0].size");
+    refused(manifest(&|m| m["size"] = json!(1_u64 << 63)), "a document that is too long");
+    refused(manifest(&|m| m["size"] = json!(u64::MAX)), "a document that is too long");
     refused(
         manifest(&|m| m["digest"] = json!("sha256:../../../etc/passwd")),
         "index.json: manifests[0].digest",
@@ -143,10 +112,7 @@ fn descriptors_out_of_range_are_refused() {
         manifest(&|m| m["digest"] = json!("md5:d41d8cd98f00b204e9800998ecf8427e")),
         "is missing",
     );
-    refused(
-        manifest(&|m| m["mediaType"] = json!(3)),
-        "index.json: manifests[0].mediaType",
-    );
+    refused(manifest(&|m| m["mediaType"] = json!(3)), "index.json: manifests[0].mediaType");
     refused(
         manifest(&|m| m["digest"] = json!(format!("sha256:{}", "A".repeat(64)))),
         "non-hexadecimal",
@@ -162,35 +128,21 @@ fn json_bombs_are_refused_in_bounded_memory() {
     refused(index(&"[".repeat(100_000)), "index.json:");
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
     refused(index(&deep), "missing field");
-    refused(
-        index("{\"schemaVersion\":2,\"schemaVersion\":2,\"manifests\":[]}"),
-        "duplicate field",
-    );
-    refused(
-        index("{\"schemaVersion\":NaN,\"manifests\":[]}"),
-        "index.json:",
-    );
+    refused(index("{\"schemaVersion\":2,\"schemaVersion\":2,\"manifests\":[]}"), "duplicate field");
+    refused(index("{\"schemaVersion\":NaN,\"manifests\":[]}"), "index.json:");
     refused(
         index("{\"schemaVersion\":2,\"manifests\":[],\"mediaType\":\"\\ud800\"}"),
         "index.json:",
     );
-    refused(
-        index("{\"schemaVersion\":2,\"manifests\":[]} trailing"),
-        "trailing characters",
-    );
-    refused(
-        index("{\"schemaVersion\":2,\"manifests\":[]}"),
-        "the image archive has no image for",
-    );
+    refused(index("{\"schemaVersion\":2,\"manifests\":[]} trailing"), "trailing characters");
+    refused(index("{\"schemaVersion\":2,\"manifests\":[]}"), "the image archive has no image for");
     refused(index(""), "index.json: EOF");
     refused(
         changed("index.json", |bytes| bytes.resize(9 << 20, b' ')),
         "a document that is too long",
     );
     refused(
-        changed("oci-layout", |bytes| {
-            *bytes = br#"{"imageLayoutVersion":"2.0.0"}"#.to_vec()
-        }),
+        changed("oci-layout", |bytes| *bytes = br#"{"imageLayoutVersion":"2.0.0"}"#.to_vec()),
         "image layout version \"2.0.0\"",
     );
 }
@@ -217,33 +169,22 @@ fn archives_that_are_no_images_are_refused() {
     if !root() {
         return;
     }
-    refused(
-        b"this is no tar".to_vec(),
-        "the archive ends in the middle of a header",
-    );
+    refused(b"this is no tar".to_vec(), "the archive ends in the middle of a header");
     refused(vec![b'x'; 4096], "wrong header checksum");
-    refused(
-        Vec::new(),
-        "it has neither \"index.json\" nor \"manifest.json\"",
-    );
+    refused(Vec::new(), "it has neither \"index.json\" nor \"manifest.json\"");
     refused(layer(), "a root file system is imported, not loaded");
     refused(gzip(b""), "it has neither");
     let mut half = gzip(&one_image("app", &[layer()]).archive());
     half.truncate(half.len() / 2);
     assert_eq!(refused(half, "").kind(), ErrorKind::InvalidInput);
     refused(b"\xfd7zXZ\0\0\0".to_vec(), "xz compression");
-    refused(
-        Tar::new().file("manifest.json", b"[]").end(),
-        "lists no image",
-    );
+    refused(Tar::new().file("manifest.json", b"[]").end(), "lists no image");
     let manifest = br#"[{"Config":"../../etc/passwd","RepoTags":null,"Layers":[]}]"#;
     refused(
         Tar::new().file("manifest.json", manifest).end(),
         "lacks the file \"../../etc/passwd\"",
     );
-    let looping = Tar::new()
-        .symlink("manifest.json", "a")
-        .symlink("a", "manifest.json");
+    let looping = Tar::new().symlink("manifest.json", "a").symlink("a", "manifest.json");
     refused(looping.end(), "it has neither");
 }
 
@@ -262,9 +203,8 @@ fn links_and_names_in_archives_reach_nothing_outside() {
         vec![("blobs/sha256", target)],
         vec![("index.json", "/etc/passwd")],
     ] {
-        let mut tar = links
-            .iter()
-            .fold(Tar::new(), |tar, (name, target)| tar.symlink(name, target));
+        let mut tar =
+            links.iter().fold(Tar::new(), |tar, (name, target)| tar.symlink(name, target));
         for (name, bytes) in &files {
             tar = tar.file(name, bytes);
         }
@@ -284,10 +224,7 @@ fn directory(change: impl Fn(&Path)) -> (Scratch, Error) {
     one_image("app", &[layer()]).write(&dir);
     change(&dir);
     let before = scratch.snapshot();
-    let error = scratch
-        .store
-        .load(Source::Path(dir), &LoadOptions::default())
-        .unwrap_err();
+    let error = scratch.store.load(Source::Path(dir), &LoadOptions::default()).unwrap_err();
     assert_eq!(scratch.snapshot(), before);
     (scratch, error)
 }
@@ -324,14 +261,8 @@ fn links_and_fifos_in_layout_directories_are_refused_at_once() {
     assert!(error.to_string().contains("it has neither"), "{error}");
     let scratch = Scratch::new();
     let missing = Source::Path(scratch.dir.path().join("nowhere"));
-    let error = scratch
-        .store
-        .load(missing, &LoadOptions::default())
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.errno()),
-        (ErrorKind::NotFound, Some(libc::ENOENT))
-    );
+    let error = scratch.store.load(missing, &LoadOptions::default()).unwrap_err();
+    assert_eq!((error.kind(), error.errno()), (ErrorKind::NotFound, Some(libc::ENOENT)));
 }
 
 #[test]
@@ -352,10 +283,7 @@ fn compression_bombs_stop_at_the_limit() {
         std::io::Write::write_all(&mut packed, &zeros).unwrap();
     }
     let packed = packed.finish().unwrap();
-    refused(
-        packed.clone(),
-        "unpacks to far more bytes: the limit is 250 for one",
-    );
+    refused(packed.clone(), "unpacks to far more bytes: the limit is 250 for one");
     let mut layout = Layout::new();
     let image = layout.image_of(&[packed], &[digest::of(b"any").to_string()]);
     layout.name(image, "app");

@@ -23,9 +23,7 @@ fn cancelled_load_leaves_the_store_as_it_was() {
         return;
     }
     let scratch = Scratch::new();
-    scratch
-        .load(one_image("old", &[layer()]).archive())
-        .unwrap();
+    scratch.load(one_image("old", &[layer()]).archive()).unwrap();
     let before = scratch.snapshot();
     let archive = one_image("new", &[Tar::new().file("big", &vec![7; 3 << 20]).end()]).archive();
     for step in [Step::Copy, Step::Unpack, Step::Commit] {
@@ -51,12 +49,7 @@ fn stores_of_another_format_are_refused() {
     std::fs::write(path.join("format"), "2\n").unwrap();
     let error = Store::open(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(
-        error
-            .to_string()
-            .contains("has format \"2\", this version reads \"1\""),
-        "{error}"
-    );
+    assert!(error.to_string().contains("has format \"2\", this version reads \"1\""), "{error}");
     let file = scratch.dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert!(Store::open(&file).is_err());
@@ -73,15 +66,10 @@ fn two_loads_at_once_are_both_right() {
         for n in 0..6 {
             let (scratch, shared) = (&scratch, shared.clone());
             scope.spawn(move || {
-                let own = Tar::new()
-                    .file("own", format!("{}", n % 3).as_bytes())
-                    .end();
+                let own = Tar::new().file("own", format!("{}", n % 3).as_bytes()).end();
                 let archive = one_image(&format!("app:{n}"), &[shared, own]).archive();
                 let source = Source::Reader(Box::new(Cursor::new(archive)));
-                scratch
-                    .again()
-                    .load(source, &LoadOptions::default())
-                    .unwrap();
+                scratch.again().load(source, &LoadOptions::default()).unwrap();
             });
         }
     });
@@ -100,39 +88,12 @@ fn limits_of_a_load_are_held() {
     let before = scratch.snapshot();
     let archive = one_image("app", &[layer(), Tar::new().file("x", &[1; 4000]).end()]).archive();
     for (limits, reason) in [
-        (
-            Limits {
-                layers: 1,
-                ..Limits::default()
-            },
-            "too many layers: the limit is 1",
-        ),
-        (
-            Limits {
-                bytes: 6000,
-                ..Limits::default()
-            },
-            "too many bytes: the limit is 6000",
-        ),
-        (
-            Limits {
-                document: 100,
-                ..Limits::default()
-            },
-            "\"index.json\": the limit is 100",
-        ),
-        (
-            Limits {
-                entries: 2,
-                ..Limits::default()
-            },
-            "too many entries: the limit is 2",
-        ),
+        (Limits { layers: 1, ..Limits::default() }, "too many layers: the limit is 1"),
+        (Limits { bytes: 6000, ..Limits::default() }, "too many bytes: the limit is 6000"),
+        (Limits { document: 100, ..Limits::default() }, "\"index.json\": the limit is 100"),
+        (Limits { entries: 2, ..Limits::default() }, "too many entries: the limit is 2"),
     ] {
-        let options = LoadOptions {
-            limits,
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions { limits, ..LoadOptions::default() };
         let error = scratch.load_with(archive.clone(), &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(reason), "{error} / {reason}");
@@ -146,9 +107,7 @@ fn load_that_fails_at_its_last_step_is_taken_back() {
         return;
     }
     let scratch = Scratch::new();
-    scratch
-        .load(one_image("old", &[layer()]).archive())
-        .unwrap();
+    scratch.load(one_image("old", &[layer()]).archive()).unwrap();
     // The index cannot be written: its temporary name is taken.
     std::fs::create_dir(scratch.dir.path().join("store/index.json.new")).unwrap();
     let before = scratch.snapshot();

@@ -13,12 +13,8 @@ fn layer(name: &str) -> Vec<u8> {
 /// Two images that share a layer.
 fn two() -> Scratch {
     let scratch = Scratch::new();
-    scratch
-        .load(one_image("one", &[layer("shared"), layer("1")]).archive())
-        .unwrap();
-    scratch
-        .load(one_image("two", &[layer("shared"), layer("2")]).archive())
-        .unwrap();
+    scratch.load(one_image("one", &[layer("shared"), layer("1")]).archive()).unwrap();
+    scratch.load(one_image("two", &[layer("shared"), layer("2")]).archive()).unwrap();
     scratch
 }
 
@@ -27,18 +23,11 @@ fn free(_: &str) -> bool {
 }
 
 fn names(store: &Store) -> Vec<String> {
-    store
-        .list()
-        .unwrap()
-        .into_iter()
-        .flat_map(|image| image.names)
-        .collect()
+    store.list().unwrap().into_iter().flat_map(|image| image.names).collect()
 }
 
 fn count(scratch: &Scratch, part: &str) -> usize {
-    std::fs::read_dir(scratch.dir.path().join("store").join(part))
-        .unwrap()
-        .count()
+    std::fs::read_dir(scratch.dir.path().join("store").join(part)).unwrap().count()
 }
 
 #[test]
@@ -57,26 +46,16 @@ fn image_goes_with_its_last_name_and_shared_layers_stay() {
     let removed = scratch.store.remove("again:2", false, &free).unwrap();
     assert_eq!((removed.images.len(), removed.layers.len()), (1, 1));
     assert!(removed.bytes > 1000);
-    assert_eq!(
-        (count(&scratch, "layers"), count(&scratch, "blobs/sha256")),
-        (2, empty + 4)
-    );
+    assert_eq!((count(&scratch, "layers"), count(&scratch, "blobs/sha256")), (2, empty + 4));
     scratch.store.get("two").unwrap();
     scratch.store.remove("two", false, &free).unwrap();
     assert_eq!(
-        (
-            count(&scratch, "layers"),
-            count(&scratch, "blobs/sha256"),
-            count(&scratch, "stage")
-        ),
+        (count(&scratch, "layers"), count(&scratch, "blobs/sha256"), count(&scratch, "stage")),
         (0, empty, 0)
     );
     let error = scratch.store.remove("two", false, &free).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(
-        error.to_string(),
-        "image: no image \"two\" in the store; load, import or pull it"
-    );
+    assert_eq!(error.to_string(), "image: no image \"two\" in the store; load, import or pull it");
 }
 
 #[test]
@@ -94,9 +73,7 @@ fn id_stands_for_the_image_with_all_its_names() {
     let error = scratch.store.remove(hex, false, &free).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(
-        error
-            .to_string()
-            .ends_with("has 2 names; remove them one by one, or force it"),
+        error.to_string().ends_with("has 2 names; remove them one by one, or force it"),
         "{error}"
     );
     let removed = scratch.store.remove(hex, true, &free).unwrap();
@@ -122,18 +99,10 @@ fn tag_moves_a_name_and_its_old_image_stays_without() {
     let unnamed = list.iter().find(|image| image.names.is_empty()).unwrap();
     assert_eq!((list.len(), names(&scratch.store).len()), (2, 2));
     assert!(scratch.store.tag("one", "Bad").is_err());
-    assert!(
-        scratch
-            .store
-            .tag("one", &format!("x@{}", digest::of(b"")))
-            .is_err()
-    );
+    assert!(scratch.store.tag("one", &format!("x@{}", digest::of(b""))).is_err());
     assert!(scratch.store.tag("none", "x").is_err());
     let removed = scratch.store.prune(false, &free).unwrap();
-    assert_eq!(
-        (removed.images, removed.layers.len()),
-        (vec![unnamed.id.clone()], 1)
-    );
+    assert_eq!((removed.images, removed.layers.len()), (vec![unnamed.id.clone()], 1));
     scratch.store.tag("one", "one").unwrap();
     assert_eq!(names(&scratch.store).len(), 2);
 }
@@ -174,10 +143,7 @@ fn prune_all_keeps_images_of_containers() {
     assert_eq!(count(&scratch, "ingest"), 0);
     let top = held.layers[1].id.clone();
     drop(held);
-    assert_eq!(
-        scratch.store.prune(true, &|id| id == top).unwrap(),
-        Removed::default()
-    );
+    assert_eq!(scratch.store.prune(true, &|id| id == top).unwrap(), Removed::default());
     scratch.store.prune(true, &free).unwrap();
     assert!(scratch.store.list().unwrap().is_empty());
 }
@@ -195,11 +161,8 @@ fn what_other_tools_put_into_the_index_stays() {
     let list = json!({"schemaVersion": 2, "manifests": [
         {"mediaType": "application/vnd.example", "digest": child.to_string(), "size": 5}]});
     for bytes in [b"child".to_vec(), list.to_string().into_bytes()] {
-        std::fs::write(
-            path.join("blobs/sha256").join(digest::of(&bytes).digest()),
-            &bytes,
-        )
-        .unwrap();
+        std::fs::write(path.join("blobs/sha256").join(digest::of(&bytes).digest()), &bytes)
+            .unwrap();
     }
     let digest = digest::of(list.to_string().as_bytes());
     index["manifests"].as_array_mut().unwrap().push(json!({
@@ -207,11 +170,7 @@ fn what_other_tools_put_into_the_index_stays() {
     std::fs::write(path.join("index.json"), index.to_string()).unwrap();
     scratch.store.remove("one", false, &free).unwrap();
     assert!(path.join("blobs/sha256").join(child.digest()).exists());
-    assert!(
-        std::fs::read_to_string(path.join("index.json"))
-            .unwrap()
-            .contains(digest.digest())
-    );
+    assert!(std::fs::read_to_string(path.join("index.json")).unwrap().contains(digest.digest()));
 }
 
 #[test]
@@ -232,11 +191,7 @@ fn leftovers_of_dead_loads_are_taken_back() {
     std::fs::write(path.join("blobs/sha256").join(&id), "dead").unwrap();
     let moved = json!([
         [id, known, "../../outside"],
-        [
-            format!("sha256-{id}"),
-            "sha256-..",
-            format!("sha256-{known}")
-        ]
+        [format!("sha256-{id}"), "sha256-..", format!("sha256-{known}")]
     ]);
     std::fs::write(dead.join("moved"), moved.to_string()).unwrap();
     std::fs::write(path.join("stage/stray"), "").unwrap();
@@ -262,19 +217,12 @@ fn image_whose_layer_is_gone_says_so() {
     let error = scratch.store.get("one").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(
-        error
-            .to_string()
-            .ends_with("is not unpacked; load or pull the image again"),
+        error.to_string().ends_with("is not unpacked; load or pull the image again"),
         "{error}"
     );
-    scratch
-        .load(one_image("one", &[layer("shared"), layer("1")]).archive())
-        .unwrap();
+    scratch.load(one_image("one", &[layer("shared"), layer("1")]).archive()).unwrap();
     scratch.store.get("one").unwrap();
     let inspect = scratch.store.inspect("one").unwrap();
     assert_eq!((inspect.layers.len(), inspect.layers[1].size), (2, Some(4)));
-    assert_eq!(
-        inspect.config.unwrap().cmd().as_deref(),
-        Some(&["sh".to_owned()][..])
-    );
+    assert_eq!(inspect.config.unwrap().cmd().as_deref(), Some(&["sh".to_owned()][..]));
 }

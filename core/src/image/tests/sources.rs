@@ -36,9 +36,7 @@ fn every_form_of_an_image_loads_as_the_same_image() {
         for prefix in ["", "oci-archive:"] {
             let source = Source::Path(format!("{prefix}{}", file.display()).into());
             ids.push(
-                scratch.store.load(source, &LoadOptions::default()).unwrap()[0]
-                    .digest
-                    .clone(),
+                scratch.store.load(source, &LoadOptions::default()).unwrap()[0].digest.clone(),
             );
         }
         assert_eq!(scratch.store.list().unwrap().len(), 1);
@@ -52,10 +50,7 @@ fn every_form_of_an_image_loads_as_the_same_image() {
         format!("oci:{}:app:1", dir.display()),
     ] {
         ids.push(
-            scratch
-                .store
-                .load(Source::Path(text.into()), &LoadOptions::default())
-                .unwrap()[0]
+            scratch.store.load(Source::Path(text.into()), &LoadOptions::default()).unwrap()[0]
                 .digest
                 .clone(),
         );
@@ -88,25 +83,13 @@ fn docker_archive_loads_with_all_its_names() {
     let scratch = Scratch::new();
     let archive = docker_archive(&["app:1", "ghcr.io/a/app:2"], &[layer()]);
     let loaded = scratch.load(archive.clone()).unwrap();
-    assert_eq!(
-        loaded[0].names,
-        ["docker.io/library/app:1", "ghcr.io/a/app:2"]
-    );
+    assert_eq!(loaded[0].names, ["docker.io/library/app:1", "ghcr.io/a/app:2"]);
     assert_eq!(motd(&scratch.store, "ghcr.io/a/app:2"), "hello\n");
     let again = scratch.load(archive).unwrap();
     assert_eq!((loaded, 1), (again, scratch.store.list().unwrap().len()));
-    assert!(
-        scratch
-            .load(docker_archive(&["<none>:<none>"], &[layer()]))
-            .is_ok()
-    );
-    let error = scratch
-        .load(docker_archive(&["App"], &[layer()]))
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("\"App\" has upper-case letters"),
-        "{error}"
-    );
+    assert!(scratch.load(docker_archive(&["<none>:<none>"], &[layer()])).is_ok());
+    let error = scratch.load(docker_archive(&["App"], &[layer()])).unwrap_err();
+    assert!(error.to_string().contains("\"App\" has upper-case letters"), "{error}");
 }
 
 #[test]
@@ -167,10 +150,8 @@ fn archive_that_is_both_is_read_as_oci() {
     for (name, bytes) in layout.files() {
         tar = tar.file(&name, &bytes);
     }
-    let tar = tar.file(
-        "manifest.json",
-        br#"[{"Config":"none","RepoTags":["docker:1"],"Layers":[]}]"#,
-    );
+    let tar =
+        tar.file("manifest.json", br#"[{"Config":"none","RepoTags":["docker:1"],"Layers":[]}]"#);
     let loaded = Scratch::new().load(tar.end()).unwrap();
     assert_eq!(loaded[0].names, ["docker.io/library/oci:1"]);
 }
@@ -179,17 +160,11 @@ fn archive_that_is_both_is_read_as_oci() {
 fn multi() -> Layout {
     let mut layout = Layout::new();
     let mut list = Vec::new();
-    for (arch, variant, text) in [
-        ("arm64", Some("v8"), "arm"),
-        ("amd64", None, "amd"),
-        ("unknown", None, "at"),
-    ] {
+    for (arch, variant, text) in
+        [("arm64", Some("v8"), "arm"), ("amd64", None, "amd"), ("unknown", None, "at")]
+    {
         let mut image = layout.image(&[Tar::new().file("etc/motd", text.as_bytes()).end()]);
-        let os = if arch == "unknown" {
-            "unknown"
-        } else {
-            "linux"
-        };
+        let os = if arch == "unknown" { "unknown" } else { "linux" };
         image["platform"] = json!({"architecture": arch, "os": os, "variant": variant});
         list.push(image);
     }
@@ -208,47 +183,31 @@ fn multi_platform_index_gives_the_wanted_platform() {
     if !root() {
         return;
     }
-    for (platform, text) in [
-        ("linux/amd64", "amd"),
-        ("linux/arm64", "arm"),
-        ("linux/arm64/v8", "arm"),
-    ] {
+    for (platform, text) in
+        [("linux/amd64", "amd"), ("linux/arm64", "arm"), ("linux/arm64/v8", "arm")]
+    {
         let scratch = Scratch::new();
-        let options = LoadOptions {
-            platform: Some(platform.to_owned()),
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions { platform: Some(platform.to_owned()), ..LoadOptions::default() };
         let loaded = scratch.load_with(multi().archive(), &options).unwrap();
         assert_eq!(loaded.len(), 1);
         assert_eq!(motd(&scratch.store, "multi:1"), text);
         let origin = scratch.store.inspect("multi:1").unwrap().origin.unwrap();
         assert_eq!(motd(&scratch.store, &format!("multi@{origin}")), text);
-        assert_eq!(
-            motd(&scratch.store, &format!("multi:1@{}", loaded[0].digest)),
-            text
-        );
+        assert_eq!(motd(&scratch.store, &format!("multi:1@{}", loaded[0].digest)), text);
         assert!(scratch.store.get(&format!("other@{origin}")).is_err());
     }
     let scratch = Scratch::new();
-    let options = LoadOptions {
-        platform: Some("linux/s390x".to_owned()),
-        ..LoadOptions::default()
-    };
+    let options =
+        LoadOptions { platform: Some("linux/s390x".to_owned()), ..LoadOptions::default() };
     let error = scratch.load_with(multi().archive(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(
         error.to_string(),
         "image: the image archive has no image for linux/s390x; it has linux/arm64/v8, linux/amd64"
     );
-    let options = LoadOptions {
-        platform: Some("amd64".to_owned()),
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { platform: Some("amd64".to_owned()), ..LoadOptions::default() };
     assert_eq!(
-        scratch
-            .load_with(multi().archive(), &options)
-            .unwrap_err()
-            .kind(),
+        scratch.load_with(multi().archive(), &options).unwrap_err().kind(),
         ErrorKind::InvalidInput
     );
 }
@@ -262,30 +221,17 @@ fn reference_chooses_one_of_several_and_name_replaces_it() {
     let second = layout.image(&[Tar::new().file("etc/motd", b"second").end()]);
     layout.name(second, "2.0");
     let scratch = Scratch::new();
-    let mut options = LoadOptions {
-        reference: Some("2.0".to_owned()),
-        ..LoadOptions::default()
-    };
+    let mut options = LoadOptions { reference: Some("2.0".to_owned()), ..LoadOptions::default() };
     let loaded = scratch.load_with(layout.archive(), &options).unwrap();
-    assert_eq!(
-        (loaded.len(), loaded[0].names.len()),
-        (1, 0),
-        "a bare tag is no name"
-    );
+    assert_eq!((loaded.len(), loaded[0].names.len()), (1, 0), "a bare tag is no name");
     options.name = Some("mine".to_owned());
     scratch.load_with(layout.archive(), &options).unwrap();
     assert_eq!(motd(&scratch.store, "mine"), "second");
     options.reference = Some("app:3".to_owned());
     let error = scratch.load_with(layout.archive(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(
-        error.to_string().contains("no \"app:3\"; it has"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("no \"app:3\"; it has"), "{error}");
     options.reference = None;
     let error = scratch.load_with(layout.archive(), &options).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "image: one name for 2 images; say which one with a reference"
-    );
+    assert_eq!(error.to_string(), "image: one name for 2 images; say which one with a reference");
 }

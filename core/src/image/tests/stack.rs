@@ -11,16 +11,9 @@ fn load(layers: &[Tar]) -> (Scratch, Vec<PathBuf>, Vec<(String, String)>) {
     let layers: Vec<Vec<u8>> = layers.iter().map(|tar| tar.clone().end()).collect();
     scratch.load(one_image("app", &layers).archive()).unwrap();
     let image = scratch.store.get("app").unwrap();
-    let paths = image
-        .layers
-        .iter()
-        .map(|layer| layer.path.clone())
-        .collect();
-    let ids = image
-        .layers
-        .iter()
-        .map(|l| (l.id.clone(), l.diff_id.replace("sha256:", "")))
-        .collect();
+    let paths = image.layers.iter().map(|layer| layer.path.clone()).collect();
+    let ids =
+        image.layers.iter().map(|l| (l.id.clone(), l.diff_id.replace("sha256:", ""))).collect();
     (scratch, paths, ids)
 }
 
@@ -43,17 +36,12 @@ fn implicit_directory_takes_the_attributes_of_the_nearest_lower_one() {
     if !root() {
         return;
     }
-    let middle = Tar::new()
-        .pax(&[("uid", b"9")])
-        .entry(b'5', "a", "", 0o711, b"");
+    let middle = Tar::new().pax(&[("uid", b"9")]).entry(b'5', "a", "", 0o711, b"");
     let (_scratch, paths, ids) = load(&[base(), middle, Tar::new().file("a/b/new", b"")]);
     assert_eq!(mode(paths[2].join("a")), (0o711, 9, 1_000_000_000));
     assert_eq!(mode(paths[2].join("a/b")), (0o700, 8, 1_000_000_000));
     assert_eq!(ids[0].0, ids[0].1, "a whole layer is shared by its DiffID");
-    assert_ne!(
-        ids[2].0, ids[2].1,
-        "one that took something belongs to its stack"
-    );
+    assert_ne!(ids[2].0, ids[2].1, "one that took something belongs to its stack");
 }
 
 #[test]
@@ -64,20 +52,14 @@ fn implicit_directory_that_lower_layers_do_not_show_is_plain() {
     let plain = (0o755, 0, 0);
     let whiteout = Tar::new().file(".wh.a", b"");
     let (_scratch, paths, _) = load(&[base(), whiteout, Tar::new().file("a/b/new", b"")]);
-    assert_eq!(
-        (mode(paths[2].join("a")), mode(paths[2].join("a/b"))),
-        (plain, plain)
-    );
+    assert_eq!((mode(paths[2].join("a")), mode(paths[2].join("a/b"))), (plain, plain));
     let opaque = Tar::new().dir("a").file("a/.wh..wh..opq", b"");
     let (_scratch, paths, _) = load(&[base(), opaque, Tar::new().file("a/b/new", b"")]);
     assert_eq!(mode(paths[2].join("a")), (0o755, 0, 1_000_000_000));
     assert_eq!(mode(paths[2].join("a/b")), plain);
     let own = Tar::new().file(".wh.a", b"").file("a/b/new", b"");
     let (_scratch, paths, ids) = load(&[base(), own]);
-    assert_eq!(
-        (mode(paths[1].join("a")), mode(paths[1].join("a/b"))),
-        (plain, plain)
-    );
+    assert_eq!((mode(paths[1].join("a")), mode(paths[1].join("a/b"))), (plain, plain));
     assert_eq!(ids[1].0, ids[1].1);
     let link = Tar::new().symlink("a", "elsewhere");
     let (_scratch, paths, _) = load(&[base(), link, Tar::new().file("a/b/new", b"")]);
@@ -103,10 +85,7 @@ fn one_layer_in_two_stacks_has_two_trees() {
     scratch.load(layout.archive()).unwrap();
     let mode =
         |name: &str, n: usize| mode(scratch.store.get(name).unwrap().layers[n].path.join("a")).0;
-    assert_eq!(
-        (mode("red", 1), mode("blue", 1), mode("bottom", 0)),
-        (0o711, 0o700, 0o755)
-    );
+    assert_eq!((mode("red", 1), mode("blue", 1), mode("bottom", 0)), (0o711, 0o700, 0o755));
     assert_eq!((mode("twice", 1), mode("twice", 3)), (0o711, 0o700));
     // Loaded again one by one, nothing is unpacked again and nothing differs.
     let before = scratch.snapshot();
@@ -120,17 +99,11 @@ fn hard_link_to_a_lower_file_copies_it_up() {
         return;
     }
     let lower = base()
-        .pax(&[
-            ("uid", b"5"),
-            ("SCHILY.xattr.user.k", b"v"),
-            ("mtime", b"7.5"),
-        ])
+        .pax(&[("uid", b"5"), ("SCHILY.xattr.user.k", b"v"), ("mtime", b"7.5")])
         .entry(b'0', "a/tool", "", 0o4755, b"code")
         .symlink("a/link", "tool");
-    let upper = Tar::new()
-        .hardlink("h1", "a/tool")
-        .hardlink("h2", "/a/tool")
-        .hardlink("h3", "a/link");
+    let upper =
+        Tar::new().hardlink("h1", "a/tool").hardlink("h2", "/a/tool").hardlink("h3", "a/link");
     let (_scratch, paths, ids) = load(&[lower, upper]);
     let top = &paths[1];
     assert_eq!(std::fs::read(top.join("h1")).unwrap(), b"code");
@@ -150,23 +123,14 @@ fn hard_link_to_nothing_is_refused() {
     for layers in [
         vec![Tar::new().hardlink("h", "nowhere")],
         vec![base(), Tar::new().hardlink("h", "a/nowhere")],
-        vec![
-            base(),
-            Tar::new().file(".wh.a", b""),
-            Tar::new().hardlink("h", "a/b/file"),
-        ],
+        vec![base(), Tar::new().file(".wh.a", b""), Tar::new().hardlink("h", "a/b/file")],
     ] {
         let scratch = Scratch::new();
         let before = scratch.snapshot();
         let layers: Vec<Vec<u8>> = layers.into_iter().map(Tar::end).collect();
-        let error = scratch
-            .load(one_image("app", &layers).archive())
-            .unwrap_err();
+        let error = scratch.load(one_image("app", &layers).archive()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(
-            error.to_string().contains("which does not exist"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("which does not exist"), "{error}");
         assert_eq!(scratch.snapshot(), before);
     }
 }
@@ -176,16 +140,10 @@ fn root_directory_is_what_the_top_layers_say() {
     if !root() {
         return;
     }
-    let lower = Tar::new()
-        .pax(&[("uid", b"3")])
-        .entry(b'5', "./", "", 0o711, b"")
-        .file("x", b"");
+    let lower = Tar::new().pax(&[("uid", b"3")]).entry(b'5', "./", "", 0o711, b"").file("x", b"");
     let (scratch, paths, _) = load(&[lower, Tar::new().file("y", b"")]);
     let image = scratch.store.get("app").unwrap();
-    assert_eq!(
-        (image.root.mode, image.root.uid, image.root.gid),
-        (0o711, 3, 0)
-    );
+    assert_eq!((image.root.mode, image.root.uid, image.root.gid), (0o711, 3, 0));
     assert_eq!(mode(paths[0].clone()), (0o711, 3, 1_000_000_000));
     let (scratch, ..) = load(&[Tar::new().file("y", b"")]);
     assert_eq!(scratch.store.get("app").unwrap().root.mode, 0o755);

@@ -66,9 +66,7 @@ pub(crate) struct Ownership {
 
 impl Ownership {
     /// Trees of root: owners and devices as the archive says.
-    pub(crate) const ROOT: Ownership = Ownership {
-        marker: Marker::Trusted,
-    };
+    pub(crate) const ROOT: Ownership = Ownership { marker: Marker::Trusted };
 
     /// The owner that a file of `uid` and `gid` gets on disk.
     pub(crate) fn map(self, uid: u64, gid: u64) -> Result<(u32, u32)> {
@@ -96,13 +94,7 @@ pub(crate) struct Attributes {
 impl Attributes {
     /// A directory that no archive describes and no lower layer has.
     pub(crate) fn implicit() -> Attributes {
-        Attributes {
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            mtime: Time::default(),
-            xattrs: Vec::new(),
-        }
+        Attributes { mode: 0o755, uid: 0, gid: 0, mtime: Time::default(), xattrs: Vec::new() }
     }
 
     /// Reads what `name` in `dir` has, without following it; overlayfs's own
@@ -112,10 +104,7 @@ impl Attributes {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
-            mtime: Time {
-                seconds: stat.st_mtime,
-                nanoseconds: stat.st_mtime_nsec,
-            },
+            mtime: Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec },
             xattrs: xattrs(&procfs(dir, name)?)?,
         })
     }
@@ -123,11 +112,7 @@ impl Attributes {
     /// Gives a file or directory its attributes through an open descriptor.
     /// Returns how many extended attributes the file system refused to hold.
     pub(crate) fn apply(&self, fd: BorrowedFd<'_>) -> SysResult<u32> {
-        fchown(
-            fd,
-            Some(Uid::from_raw(self.uid)),
-            Some(Gid::from_raw(self.gid)),
-        )?;
+        fchown(fd, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
         let skipped = self.each_xattr(|name, value| sys::fsetxattr(fd, name, value))?;
         fchmod(fd, Mode::from_bits_truncate(self.mode))?;
         futimens(fd, &self.mtime.spec(), &self.mtime.spec())?;
@@ -144,13 +129,7 @@ impl Attributes {
         symlink: bool,
     ) -> SysResult<u32> {
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        fchownat(
-            dir,
-            name,
-            Some(uid),
-            Some(gid),
-            AtFlags::AT_SYMLINK_NOFOLLOW,
-        )?;
+        fchownat(dir, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let mut skipped = 0;
         if !self.xattrs.is_empty() {
             let path = procfs(dir, name)?;
@@ -216,10 +195,7 @@ fn xattrs(path: &CStr) -> SysResult<Vec<(CString, Vec<u8>)>> {
     let mut names = vec![0; size];
     let used = sys::llistxattr(path, &mut names)?;
     let mut found = Vec::new();
-    for name in names[..used]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
+    for name in names[..used].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         if !allowed(name) {
             continue;
         }

@@ -49,9 +49,7 @@ impl Unpacker<'_> {
                 .and_then(|()| file.set_len(entry.size)),
         };
         written.map_err(|error| unwrap_io(&format!("write({:?})", self.root.name(path)), error))?;
-        attributes
-            .apply(file.as_fd())
-            .map_err(|errno| self.fail("set attributes", path, errno))?;
+        attributes.apply(file.as_fd()).map_err(|errno| self.fail("set attributes", path, errno))?;
         Ok(())
     }
 
@@ -64,9 +62,7 @@ impl Unpacker<'_> {
         symlink: bool,
     ) -> Result<()> {
         let applied = attributes.apply_at(self.parent(), name, symlink);
-        applied
-            .map(drop)
-            .map_err(|errno| self.fail("set attributes", path, errno))
+        applied.map(drop).map_err(|errno| self.fail("set attributes", path, errno))
     }
 
     /// A hard link; one whose target is not here (yet) is put off.
@@ -77,10 +73,7 @@ impl Unpacker<'_> {
         }
         let (above, last) = split(&target);
         if last.is_empty() {
-            return Err(bad(format!(
-                "the layer has {} as a hard link to its root",
-                show(path)
-            )));
+            return Err(bad(format!("the layer has {} as a hard link to its root", show(path))));
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let found = match beneath(self.root.as_fd(), above, flags) {
@@ -110,9 +103,7 @@ impl Unpacker<'_> {
                 show(&target)
             )));
         }
-        self.make(path, name, |parent| {
-            linkat(&dir, last, parent, name, AtFlags::empty())
-        })
+        self.make(path, name, |parent| linkat(&dir, last, parent, name, AtFlags::empty()))
     }
 
     /// `.wh.HIDDEN` in `parent`. Entries of the same tar are never hidden: a

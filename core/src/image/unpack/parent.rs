@@ -26,11 +26,7 @@ use crate::sys::SysResult;
 impl Unpacker<'_> {
     /// Makes `path` the current directory, with all directories above it.
     pub(super) fn enter(&mut self, path: &[u8]) -> Result<()> {
-        if self
-            .parent
-            .as_ref()
-            .is_some_and(|(current, _)| current == path)
-        {
+        if self.parent.as_ref().is_some_and(|(current, _)| current == path) {
             return Ok(());
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
@@ -81,21 +77,16 @@ impl Unpacker<'_> {
         let found = stat(dir.as_fd(), name).map_err(|errno| self.fail("fstatat", path, errno))?;
         match found {
             Some(found) if kind(&found) == SFlag::S_IFLNK => Err(through_link(path)),
-            Some(found) if kind(&found) != SFlag::S_IFDIR && !is_whiteout(&found) => {
-                Err(bad(format!(
-                    "the layer has entries below {}, which is no directory",
-                    show(path)
-                )))
-            }
+            Some(found) if kind(&found) != SFlag::S_IFDIR && !is_whiteout(&found) => Err(bad(
+                format!("the layer has entries below {}, which is no directory", show(path)),
+            )),
             found => Ok((dir, name, found)),
         }
     }
 
     pub(super) fn parent(&self) -> BorrowedFd<'_> {
         // `enter` comes before everything that asks for it.
-        self.parent
-            .as_ref()
-            .map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
+        self.parent.as_ref().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
     }
 
     /// Makes `name` with `call`; what the tar put there before goes away.
@@ -119,9 +110,7 @@ impl Unpacker<'_> {
     /// Removes what an earlier entry made at `path`.
     pub(super) fn clear(&mut self, path: &[u8], name: &[u8]) -> Result<()> {
         let removed = Dir::from_fd(
-            self.parent()
-                .try_clone_to_owned()
-                .map_err(|e| unwrap_io("dup", e))?,
+            self.parent().try_clone_to_owned().map_err(|e| unwrap_io("dup", e))?,
             self.root.name(split(path).0),
         );
         removed.remove_tree(name)?;

@@ -64,13 +64,8 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 /// The prefixes of a clean path that name its directories, from the top, the
 /// path itself included.
 pub(super) fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let ends = path
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == b'/')
-        .map(|(i, _)| i);
-    ends.chain((!path.is_empty()).then_some(path.len()))
-        .map(|end| &path[..end])
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(i, _)| i);
+    ends.chain((!path.is_empty()).then_some(path.len())).map(|end| &path[..end])
 }
 
 #[cfg(test)]
@@ -81,10 +76,7 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_or_refused() {
-        let limits = Limits {
-            depth: 4,
-            ..Limits::default()
-        };
+        let limits = Limits { depth: 4, ..Limits::default() };
         for (path, wanted) in [
             ("a/b", Some("a/b")),
             ("./a//b/", Some("a/b")),
@@ -108,10 +100,7 @@ mod tests {
     fn split_and_prefixes_take_a_path_apart() {
         assert_eq!(split(b"a/b/c"), (&b"a/b"[..], &b"c"[..]));
         assert_eq!(split(b"a"), (&b""[..], &b"a"[..]));
-        assert_eq!(
-            prefixes(b"a/b/c").collect::<Vec<_>>(),
-            [&b"a"[..], b"a/b", b"a/b/c"]
-        );
+        assert_eq!(prefixes(b"a/b/c").collect::<Vec<_>>(), [&b"a"[..], b"a/b", b"a/b/c"]);
         assert_eq!(prefixes(b"").count(), 0);
     }
 

@@ -164,12 +164,7 @@ fn copy_up(
 
 /// Runs `change` in a directory and puts its times back.
 fn keep_times(dir: &OwnedFd, change: impl FnOnce() -> SysResult<()>) -> SysResult<()> {
-    let readable = open_at(
-        dir.as_fd(),
-        ".",
-        OFlag::O_RDONLY | OFlag::O_DIRECTORY,
-        Mode::empty(),
-    )?;
+    let readable = open_at(dir.as_fd(), ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     let before = fstat(&readable)?;
     change()?;
     let time = TimeSpec::new(before.st_mtime, before.st_mtime_nsec);
@@ -197,13 +192,7 @@ fn duplicate(found: &Found, to: &OwnedFd, name: &[u8]) -> SysResult<()> {
         }
         SFlag::S_IFDIR => Err(Errno::EISDIR),
         special => {
-            mknodat(
-                to,
-                name,
-                special,
-                Mode::S_IRUSR | Mode::S_IWUSR,
-                found.stat.st_rdev,
-            )?;
+            mknodat(to, name, special, Mode::S_IRUSR | Mode::S_IWUSR, found.stat.st_rdev)?;
             attributes.apply_at(to.as_fd(), name, false).map(drop)
         }
     }

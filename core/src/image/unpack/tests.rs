@@ -37,11 +37,7 @@ fn tree_within(tar: Tar, limits: &Limits) -> Tree {
     let bytes = tar.end();
     let mut archive = Archive::new(&bytes[..], limits);
     let unpacked = unpack(&mut archive, &fs, Ownership::ROOT, &budget);
-    assert_eq!(
-        outside(&dir),
-        before,
-        "something outside of the layer changed"
-    );
+    assert_eq!(outside(&dir), before, "something outside of the layer changed");
     Tree { dir, unpacked }
 }
 
@@ -51,12 +47,7 @@ fn outside(dir: &TempDir) -> Vec<String> {
         let path = dir.path().join(path);
         let meta = path.symlink_metadata().unwrap();
         let names = std::fs::read_dir(&path).map_or(0, Iterator::count);
-        found.push(format!(
-            "{path:?} {:o} {} {} {names}",
-            meta.mode(),
-            meta.uid(),
-            meta.len()
-        ));
+        found.push(format!("{path:?} {:o} {} {} {names}", meta.mode(), meta.uid(), meta.len()));
     }
     found
 }
@@ -115,20 +106,13 @@ fn whiteouts_take_overlay_form_whatever_their_position() {
             .file(".wh..wh.plnk", b""),
     );
     let unpacked = found.unpacked.as_ref().unwrap();
-    let implicit: Vec<_> = unpacked
-        .implicit
-        .iter()
-        .map(|p| String::from_utf8_lossy(p))
-        .collect();
+    let implicit: Vec<_> = unpacked.implicit.iter().map(|p| String::from_utf8_lossy(p)).collect();
     assert_eq!(implicit, ["a", "b", "c"]);
     assert!(found.is_whiteout("a/gone") && !found.is_opaque("a"));
     for opaque in ["b", "c", "first", "second"] {
         assert!(found.is_opaque(opaque), "{opaque}");
     }
-    assert_eq!(
-        (found.read("third"), found.read("fourth")),
-        ("new".into(), "new".into())
-    );
+    assert_eq!((found.read("third"), found.read("fourth")), ("new".into(), "new".into()));
     assert!(found.path("first/x").exists() && found.path("b/kept").exists());
     assert!(!found.path(".wh..wh.plnk").exists() && !found.path("b/.wh..wh..opq").exists());
 }
@@ -177,29 +161,17 @@ fn attributes_are_set_whatever_the_order() {
     );
     found.unpacked.as_ref().unwrap();
     let meta = found.path("ro/suid").metadata().unwrap();
-    assert_eq!(
-        (meta.mode() & 0o7777, meta.uid(), meta.gid()),
-        (0o4755, 1234, 99)
-    );
+    assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o4755, 1234, 99));
     assert_eq!((meta.mtime(), meta.mtime_nsec()), (5, 7));
     let file = std::fs::File::open(found.path("ro/suid")).unwrap();
     let mut value = [0; 32];
-    assert_eq!(
-        sys::fgetxattr(file.as_fd(), c"security.capability", &mut value),
-        Ok(20)
-    );
+    assert_eq!(sys::fgetxattr(file.as_fd(), c"security.capability", &mut value), Ok(20));
     assert!(sys::fgetxattr(file.as_fd(), c"trusted.overlay.redirect", &mut value).is_err());
     let meta = found.path("ro").metadata().unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.mtime()), (0o500, 1_000_000_000));
     let meta = found.path("sticky").metadata().unwrap();
-    assert_eq!(
-        (meta.mode() & 0o7777, meta.mtime()),
-        (0o1777, 1_000_000_000)
-    );
-    assert!(
-        !found.is_opaque("sticky"),
-        "an image cannot set overlay attributes"
-    );
+    assert_eq!((meta.mode() & 0o7777, meta.mtime()), (0o1777, 1_000_000_000));
+    assert!(!found.is_opaque("sticky"), "an image cannot set overlay attributes");
     let meta = found.path("link").symlink_metadata().unwrap();
     assert_eq!((meta.mtime(), meta.mtime_nsec()), (-4, 500_000_000));
 }
@@ -216,9 +188,6 @@ fn sparse_file_has_its_holes() {
     ];
     let found = tree(Tar::new().pax(&records).file("s", b"abc"));
     let bytes = std::fs::read(found.path("s")).unwrap();
-    assert_eq!(
-        (bytes.len(), &bytes[5_000_000..5_000_003]),
-        (10_000_000, &b"abc"[..])
-    );
+    assert_eq!((bytes.len(), &bytes[5_000_000..5_000_003]), (10_000_000, &b"abc"[..]));
     assert!(found.path("s").metadata().unwrap().blocks() < 1000);
 }

@@ -14,60 +14,28 @@ fn breakouts_change_nothing_outside() {
     let link = "a path through a symbolic link of its own";
     let up = "with \"..\" in it";
     for (name, tar, reason) in [
-        (
-            "up and out",
-            Tar::new().file("../outside/etc/passwd", b"x"),
-            up,
-        ),
-        (
-            "down and out",
-            Tar::new().dir("a").file("a/../../outside/etc/passwd", b"x"),
-            up,
-        ),
+        ("up and out", Tar::new().file("../outside/etc/passwd", b"x"), up),
+        ("down and out", Tar::new().dir("a").file("a/../../outside/etc/passwd", b"x"), up),
         ("up only", Tar::new().dir(".."), up),
-        (
-            "below a relative link",
-            Tar::new().symlink("l", "../outside").file("l/new", b"x"),
-            link,
-        ),
-        (
-            "below an absolute link",
-            Tar::new().symlink("l", "/etc").dir("l/new"),
-            link,
-        ),
+        ("below a relative link", Tar::new().symlink("l", "../outside").file("l/new", b"x"), link),
+        ("below an absolute link", Tar::new().symlink("l", "/etc").dir("l/new"), link),
         (
             "below a link to the link",
-            Tar::new()
-                .symlink("a", "../outside")
-                .symlink("b", "a")
-                .file("b/etc/passwd", b"x"),
+            Tar::new().symlink("a", "../outside").symlink("b", "a").file("b/etc/passwd", b"x"),
             link,
         ),
         (
             "below a deep link",
-            Tar::new()
-                .dir("d")
-                .symlink("d/l", "../../outside")
-                .file("d/l/etc/passwd", b"x"),
+            Tar::new().dir("d").symlink("d/l", "../../outside").file("d/l/etc/passwd", b"x"),
             link,
         ),
-        (
-            "hard link up",
-            Tar::new().hardlink("h", "../outside/etc/passwd"),
-            up,
-        ),
+        ("hard link up", Tar::new().hardlink("h", "../outside/etc/passwd"), up),
         (
             "hard link through a link",
-            Tar::new()
-                .symlink("l", "../outside/etc")
-                .hardlink("h", "l/passwd"),
+            Tar::new().symlink("l", "../outside/etc").hardlink("h", "l/passwd"),
             link,
         ),
-        (
-            "hard link to a directory",
-            Tar::new().dir("d").hardlink("h", "d"),
-            "which is no file",
-        ),
+        ("hard link to a directory", Tar::new().dir("d").hardlink("h", "d"), "which is no file"),
         (
             "hard link to the root",
             Tar::new().dir("d").hardlink("h", "/"),
@@ -80,31 +48,13 @@ fn breakouts_change_nothing_outside() {
         ),
         (
             "root as a link",
-            Tar::new()
-                .symlink(".", "../outside")
-                .file("etc/passwd", b"x"),
+            Tar::new().symlink(".", "../outside").file("etc/passwd", b"x"),
             "replaces its root",
         ),
-        (
-            "root as a link, by slash",
-            Tar::new().symlink("/", "/etc"),
-            "replaces its root",
-        ),
-        (
-            "root as a file",
-            Tar::new().file("./", b"").file(".", b"x"),
-            "replaces its root",
-        ),
-        (
-            "root as a hard link",
-            Tar::new().hardlink("./.", "x"),
-            "replaces its root",
-        ),
-        (
-            "below a file",
-            Tar::new().file("f", b"").file("f/x", b""),
-            "which is no directory",
-        ),
+        ("root as a link, by slash", Tar::new().symlink("/", "/etc"), "replaces its root"),
+        ("root as a file", Tar::new().file("./", b"").file(".", b"x"), "replaces its root"),
+        ("root as a hard link", Tar::new().hardlink("./.", "x"), "replaces its root"),
+        ("below a file", Tar::new().file("f", b"").file("f/x", b""), "which is no directory"),
         (
             "below a FIFO",
             Tar::new().entry(b'6', "p", "", 0o600, b"").file("p/x", b""),
@@ -150,11 +100,7 @@ fn odd_but_safe_archives_stay_inside() {
     // A hard link to a symbolic link is the link's, not its target's.
     assert!(found.path("hl").symlink_metadata().unwrap().is_symlink());
     // A link, then a file of the same name: the link is replaced, not followed.
-    let found = tree(
-        Tar::new()
-            .symlink("l", "../outside/etc/passwd")
-            .file("l", b"inside"),
-    );
+    let found = tree(Tar::new().symlink("l", "../outside/etc/passwd").file("l", b"inside"));
     assert_eq!(found.read("l"), "inside");
     assert!(found.path("l").symlink_metadata().unwrap().is_file());
     // The same with a directory, a device and a FIFO in between.
@@ -170,19 +116,11 @@ fn odd_but_safe_archives_stay_inside() {
     assert_eq!(found.read("l/etc"), "inside");
     assert!(!found.path("l/x").exists());
     // A hard link to what comes later, and one to itself.
-    let found = tree(
-        Tar::new()
-            .hardlink("early", "late")
-            .file("late", b"x")
-            .hardlink("late", "late"),
-    );
+    let found =
+        tree(Tar::new().hardlink("early", "late").file("late", b"x").hardlink("late", "late"));
     assert_eq!(found.path("early").metadata().unwrap().nlink(), 2);
     // A device in the place of a link to a device.
-    let found = tree(
-        Tar::new()
-            .symlink("null", "/dev/null")
-            .file("null", b"data"),
-    );
+    let found = tree(Tar::new().symlink("null", "/dev/null").file("null", b"data"));
     assert_eq!(found.read("null"), "data");
 }
 
@@ -191,49 +129,22 @@ fn limits_are_held() {
     if !root() {
         return;
     }
-    let small = Limits {
-        bytes: 100,
-        entries: 3,
-        depth: 5,
-        path: 40,
-        ..Limits::default()
-    };
+    let small = Limits { bytes: 100, entries: 3, depth: 5, path: 40, ..Limits::default() };
     let refused = |tar: Tar, reason: &str| tree_within(tar, &small).refused(reason);
-    refused(
-        Tar::new().file("x", &[0; 101]),
-        "too many bytes when unpacked: the limit is 100",
-    );
-    refused(
-        Tar::new().file("x", &[0; 60]).file("y", &[0; 60]),
-        "too many bytes when unpacked",
-    );
+    refused(Tar::new().file("x", &[0; 101]), "too many bytes when unpacked: the limit is 100");
+    refused(Tar::new().file("x", &[0; 60]).file("y", &[0; 60]), "too many bytes when unpacked");
     let hole: [(&str, &[u8]); 3] = [
         ("GNU.sparse.size", b"9223372036854775807"),
         ("GNU.sparse.numblocks", b"0"),
         ("GNU.sparse.offset", b"0"),
     ];
-    assert!(
-        tree_within(Tar::new().pax(&hole).file("x", b""), &small)
-            .unpacked
-            .is_err()
-    );
-    refused(
-        Tar::new().dir("a").dir("b").dir("c").dir("d"),
-        "too many entries: the limit is 3",
-    );
-    refused(
-        Tar::new().dir("1/2/3/4/5/6"),
-        "directories that are too deep: the limit is 5",
-    );
-    refused(
-        Tar::new().dir(&"x".repeat(41)),
-        "a path that is too long: the limit is 40",
-    );
+    assert!(tree_within(Tar::new().pax(&hole).file("x", b""), &small).unpacked.is_err());
+    refused(Tar::new().dir("a").dir("b").dir("c").dir("d"), "too many entries: the limit is 3");
+    refused(Tar::new().dir("1/2/3/4/5/6"), "directories that are too deep: the limit is 5");
+    refused(Tar::new().dir(&"x".repeat(41)), "a path that is too long: the limit is 40");
     tree(Tar::new().pax(&[("path", &[b'x'; 256])]).file("x", b""))
         .refused("a name of more than 255 bytes");
-    let deep = Tar::new()
-        .pax(&[("path", "d/".repeat(2000).as_bytes())])
-        .dir("x");
+    let deep = Tar::new().pax(&[("path", "d/".repeat(2000).as_bytes())]).dir("x");
     tree(deep).refused("directories that are too deep: the limit is 256");
 }
 
@@ -242,10 +153,7 @@ fn deep_tree_is_removed_without_recursion() {
     if !root() {
         return;
     }
-    let limits = Limits {
-        depth: 2000,
-        ..Limits::default()
-    };
+    let limits = Limits { depth: 2000, ..Limits::default() };
     let mut tar = Tar::new();
     for n in 0..3 {
         let path = format!("top/{n}/{}", "d/".repeat(1500));
