@@ -51,6 +51,8 @@ pub mod container;
 
 pub mod runtime;
 
+mod tree;
+
 #[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]
 mod sys;
 
