@@ -6,9 +6,12 @@
 //! other file systems below it are shown. The helper makes the mounts
 //! (`core/helper/src/init/filesystem.rs`).
 
+mod copy;
 mod host;
 
 use std::path::{Path, PathBuf};
+
+pub(crate) use copy::copy;
 
 /// What a root is made of.
 #[derive(Debug, Default)]
