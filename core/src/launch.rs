@@ -21,7 +21,7 @@ mod stdio;
 use std::fs::{self, DirBuilder, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use libctr_helper::fault::Fault;
@@ -146,7 +146,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     }
 
     let bytes = plan.to_bytes();
-    let helper = start_helper(&bytes, &mut keep, dir.path())?;
+    let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
     // The helper has its own copies: whoever waits for the other end of one
     // must not wait for this process.
     drop((their_end, lock, status, lifeline, log));
@@ -316,19 +316,30 @@ fn now() -> u64 {
         .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(0))
 }
 
-/// Executes the helper; where memory files cannot be executed, from a file.
-fn start_helper(plan: &[u8], keep: &mut Vec<RawFd>, dir: &Path) -> Result<OwnedFd> {
+/// Executes the helper, from the first place from which it can be.
+fn start_helper(
+    runtime: &Runtime,
+    plan: &[u8],
+    keep: &mut Vec<RawFd>,
+    dir: &Path,
+) -> Result<OwnedFd> {
     let plan = program::memory_file(c"libctr-plan", plan, false)?;
     keep.push(plan.as_raw_fd());
-    let sealed =
-        program::sealed().and_then(|program| spawn::spawn(program.as_fd(), plan.as_fd(), keep));
-    match sealed {
-        Err(error) if matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::ENOSYS)) => {
-            let program = program::unlinked(dir)?;
-            spawn::spawn(program.as_fd(), plan.as_fd(), keep)
-        }
-        other => other,
+    let start = |program: &OwnedFd| spawn::spawn(program.as_fd(), plan.as_fd(), keep);
+    if let Some(path) = runtime.helper() {
+        return start(&program::at(path)?);
     }
+    let forbidden = |error: &Error| matches!(error.errno(), Some(libc::EACCES | libc::EPERM));
+    let mut started = program::sealed().and_then(|program| start(&program));
+    for directory in [dir, runtime.data()] {
+        match &started {
+            Err(error) if forbidden(error) => {
+                started = program::unlinked(directory).and_then(|program| start(&program));
+            }
+            _ => break,
+        }
+    }
+    started
 }
 
 /// Waits for what the helper says of the start.
