@@ -54,7 +54,12 @@ impl Runtime {
         let data = absolute(options.data.clone().unwrap_or_else(default_data));
         state::prepare(&run)?;
         state::sweep(&run)?;
-        Ok(Runtime(Arc::new(Inner { run, data, helper: options.helper.clone(), images: OnceCell::new() })))
+        Ok(Runtime(Arc::new(Inner {
+            run,
+            data,
+            helper: options.helper.clone(),
+            images: OnceCell::new(),
+        })))
     }
 
     /// Runs a container: returns as soon as its program was executed.
