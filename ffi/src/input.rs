@@ -167,8 +167,10 @@ impl<T: Versioned> SizedOut<T> {
         let known = size.min(size_of::<T>());
         let (source, place) = (std::ptr::from_ref(value).cast::<u8>(), place.as_ptr().cast::<u8>());
         // SAFETY: both structures have `known` bytes, which are at least `first`.
-        let (source, target) = unsafe { (source.add(first), place.add(first)) };
+        let source = unsafe { source.add(first) };
         // SAFETY: as before.
+        let target = unsafe { place.add(first) };
+        // SAFETY: as before; the caller's structure is not ours.
         unsafe { target.copy_from_nonoverlapping(source, known - first) };
         // SAFETY: the caller's structure has `size` bytes.
         let unknown = unsafe { place.add(known) };
