@@ -170,8 +170,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         }
         Err(error) => {
             // The helper has undone everything once it has ended.
-            let _ =
-                crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
+            let _ = crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
             sys::reap_pidfd(helper.as_fd());
             Err(error)
         }
@@ -441,7 +440,6 @@ fn verdict(
     plan: &[u8],
     cancel: Option<BorrowedFd<'_>>,
 ) -> Result<(OwnedFd, i32, Option<OwnedFd>)> {
-    let mut terminal = None;
     let mut cancel = cancel;
     let mut cancelled = None;
     loop {
@@ -457,8 +455,7 @@ fn verdict(
             other => other?,
         };
         match (message, cancelled.take()) {
-            (Some((Message::Terminal, Some(master))), _) => terminal = Some(master),
-            (Some((Message::Started { pid }, Some(pidfd))), None) => {
+            (Some((Message::Started { pid }, [Some(pidfd), terminal])), None) => {
                 return Ok((pidfd, pid, terminal));
             }
             (_, Some(error)) => return Err(error),

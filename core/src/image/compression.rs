@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::limits::{Budget, Step, exceeded};
 use super::wrap_io;
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::limits::{Budget, Step, exceeded};
 
 /// How a stream is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

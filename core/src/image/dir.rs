@@ -6,7 +6,7 @@
 //! kept for messages only and is never resolved again.
 //!
 //! Errors: `image`, with call, path and errno.
-//! Sources: openat2(2), open(2), unlinkat(2), `dependencies.md` §3.2.
+//! Sources: openat2(2), open(2), unlinkat(2)
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -152,8 +152,7 @@ impl Dir {
         }
     }
 
-    /// Makes a directory (mode 0700 whatever the umask) unless it is there,
-    /// and opens it.
+    /// Makes a directory of mode 0700 unless it is there, and opens it.
     pub(crate) fn make(&self, name: &str) -> Result<Dir> {
         match mkdirat(self, name, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => self.dir(name),

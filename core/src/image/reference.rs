@@ -13,8 +13,8 @@ use std::str::FromStr;
 
 use oci_spec::image::Digest;
 
-use super::digest;
 use crate::error::{Error, Result, Stage};
+use crate::image::digest;
 
 /// Bytes of a name without tag and digest (distribution/reference).
 const NAME: usize = 255;
@@ -342,7 +342,8 @@ mod tests {
             ("a..b", "\"a..b\" has separators at an end or in a row"),
             ("a___b", "\"a___b\" has separators at an end or in a row"),
             ("a b", "\"a b\": a-z, 0-9, '.', '_' and '-' are allowed"),
-            ("../../etc", "\"..\" has separators at an end or in a row"),
+            ("../../etc", "the registry is no host name"),
+            ("a/../b", "\"..\" has separators at an end or in a row"),
             ("a:", "a tag has 1 to 128 characters"),
             ("a:.x", "a tag has 1 to 128 characters"),
             ("a:b:c", "a tag has 1 to 128 characters"),

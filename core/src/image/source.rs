@@ -16,13 +16,14 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
 
-use super::compression::CHUNK;
-use super::digest::{Hasher, Hashing, verify};
-use super::dir::Dir;
-use super::limits::{Budget, Step};
-use super::stage::{Stage, link};
-use super::{bad, index, unwrap_io};
 use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::compression::CHUNK;
+use crate::image::digest::{Hasher, Hashing, verify};
+use crate::image::dir::Dir;
+use crate::image::limits::{Budget, Step};
+use crate::image::store::index;
+use crate::image::store::stage::{Stage, link};
+use crate::image::{bad, unwrap_io};
 
 pub(crate) mod docker;
 pub(crate) mod files;
@@ -143,6 +144,8 @@ pub(crate) enum Content {
     Directory(Dir),
     /// The files of an archive, staged.
     Files(files::Files),
+    /// Nothing to read: all blobs are in the stage already.
+    Staged,
 }
 
 impl Content {
@@ -152,6 +155,7 @@ impl Content {
         match self {
             Content::Directory(dir) => dir.read(name, limit),
             Content::Files(files) => files.read(name, limit),
+            Content::Staged => Ok(None),
         }
     }
 
@@ -163,7 +167,7 @@ impl Content {
     ) -> Result<Vec<u8>> {
         let (digest, size) = (wanted.digest(), wanted.size());
         if size > budget.limits.document {
-            return Err(super::limits::exceeded(
+            return Err(crate::image::limits::exceeded(
                 "a document that is too long",
                 budget.limits.document,
             ));
@@ -188,12 +192,16 @@ impl Content {
         let (digest, size) = (wanted.digest(), wanted.size());
         let name = staged_blob(digest);
         let blobs = stage.dir().dir("blobs")?;
-        if let Some(known) = store.find(&format!("blobs/{}", digest.algorithm()))? {
-            if link(&known, digest.digest(), &blobs, &name)? {
-                return Ok(());
-            }
+        let known = store.find(&format!("blobs/{}", digest.algorithm()))?;
+        let link = |known: Dir| link(&known, digest.digest(), &blobs, &name);
+        if known.map_or(Ok(false), link)? {
+            return Ok(());
+        }
+        if blobs.stat(name.as_bytes())?.is_some() {
+            return Ok(());
         }
         let file = match self {
+            Content::Staged => return Err(missing(digest)),
             Content::Files(files) => match files.adopt(digest, size, &blobs, &name)? {
                 files::Adopted::Linked => return Ok(()),
                 files::Adopted::Unverified(file) => file,
@@ -292,14 +300,14 @@ impl Candidate {
         let configuration: ImageConfiguration = index::parse(&what, &config.1)?;
         let diff_ids = configuration.rootfs().diff_ids().iter();
         let diff_ids: Vec<Digest> = diff_ids
-            .map(|text| super::digest::parse("diff_id", text))
+            .map(|text| crate::image::digest::parse("diff_id", text))
             .collect::<Result<_>>()?;
         if diff_ids.len() != layers.len() {
             let (ids, blobs) = (diff_ids.len(), layers.len());
             return Err(bad(format!("{what} has {ids} diff_ids for {blobs} layers")));
         }
         if layers.len() > budget.limits.layers {
-            return Err(super::limits::exceeded(
+            return Err(crate::image::limits::exceeded(
                 "too many layers",
                 budget.limits.layers,
             ));
@@ -324,7 +332,7 @@ impl Candidate {
 /// A descriptor of bytes that are at hand.
 pub(crate) fn describe(media_type: MediaType, bytes: &[u8]) -> Descriptor {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Descriptor::new(media_type, size, super::digest::of(bytes))
+    Descriptor::new(media_type, size, crate::image::digest::of(bytes))
 }
 
 /// An error for sources that hold no image.

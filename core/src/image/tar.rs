@@ -16,9 +16,9 @@ use std::io::{self, Read};
 
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::limits::Limits;
-use super::{bad, unwrap_io};
 use crate::error::Result;
+use crate::image::limits::Limits;
+use crate::image::{bad, unwrap_io};
 
 mod entry;
 mod pax;
@@ -89,6 +89,12 @@ impl<'l, R: Read> Archive<'l, R> {
             };
             let kind = header.entry_type();
             let size = entry::number("size", &header.as_old().size, || header.entry_size())?;
+            let plain = header.as_ustar().is_none() && header.as_gnu().is_none();
+            if plain && !matches!(kind.as_byte(), 0 | b'0'..=b'7') {
+                return Err(bad(
+                    "tar: an extended header in an archive of the oldest format",
+                ));
+            }
             match kind {
                 EntryType::GNULongName => once(&mut prefix.name, self.extended(size)?)?,
                 EntryType::GNULongLink => once(&mut prefix.link, self.extended(size)?)?,
@@ -152,7 +158,7 @@ impl<'l, R: Read> Archive<'l, R> {
     fn extended(&mut self, size: u64) -> Result<Vec<u8>> {
         if size > self.limits.extended {
             let limit = self.limits.extended;
-            return Err(super::limits::exceeded(
+            return Err(crate::image::limits::exceeded(
                 "an extended tar header that is too long",
                 limit,
             ));
@@ -231,7 +237,7 @@ impl<'l, R: Read> Archive<'l, R> {
                 segments.push(Segment { offset, length });
             }
             if u64::try_from(segments.len()).unwrap_or(u64::MAX) > limit {
-                return Err(super::limits::exceeded(
+                return Err(crate::image::limits::exceeded(
                     "a sparse map that is too long",
                     limit,
                 ));

@@ -25,6 +25,8 @@ pub(super) struct End {
     /// Wait status of the program.
     pub(super) status: i32,
     pub(super) reason: Option<Reason>,
+    /// Whether the kernel killed the program because memory had run out.
+    pub(super) oom_killed: bool,
     pub(super) usage: Figures,
     pub(super) wall_ns: u64,
     pub(super) started_in_ns: Option<u64>,
@@ -53,8 +55,7 @@ impl End {
         }
         let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
         match (self.signal(), self.code()) {
-            // Only the kernel's own count makes a SIGKILL an OOM kill.
-            (Some(9), _) if some(self.usage.oom_kills) => "oom_killed",
+            _ if self.oom_killed => "oom_killed",
             (None, Some(0)) => "exited",
             _ if some(self.usage.pids_refused) => "pids_limit",
             (Some(_), _) => "signaled",

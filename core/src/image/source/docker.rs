@@ -18,7 +18,8 @@ use super::{Candidate, Content, describe, no_image};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::compression::{Compression, sniff};
 use crate::image::limits::Budget;
-use crate::image::{Reference, bad, index};
+use crate::image::store::index;
+use crate::image::{Reference, bad};
 
 /// One image of `manifest.json`.
 #[derive(Debug, Serialize, Deserialize)]

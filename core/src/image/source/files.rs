@@ -20,7 +20,7 @@ use crate::image::compression::{CHUNK, Label, decode};
 use crate::image::digest::{Hasher, Hashing, verify};
 use crate::image::dir::Dir;
 use crate::image::limits::{Budget, Step, exceeded};
-use crate::image::stage::Stage;
+use crate::image::store::stage::Stage;
 use crate::image::tar::{Archive, Entry, Kind};
 use crate::image::{bad, unwrap_io};
 
@@ -176,12 +176,13 @@ impl Files {
     /// The first bytes of a file.
     pub(crate) fn head(&self, name: &str) -> Result<Vec<u8>> {
         let mut head = Vec::new();
-        if let Some((file, ..)) = self.find(name) {
-            if let Some((file, _)) = self.dir.file(file)? {
-                file.take(8)
-                    .read_to_end(&mut head)
-                    .map_err(|error| unwrap_io("read", error))?;
-            }
+        let found = self
+            .find(name)
+            .map_or(Ok(None), |(file, ..)| self.dir.file(file))?;
+        if let Some((file, _)) = found {
+            file.take(8)
+                .read_to_end(&mut head)
+                .map_err(|error| unwrap_io("read", error))?;
         }
         Ok(head)
     }
@@ -207,7 +208,7 @@ impl Files {
         name: &str,
     ) -> Result<Adopted> {
         // Docker archives name layers freely; by digest they are found too.
-        let path = crate::image::index::blob_path(digest);
+        let path = crate::image::store::index::blob_path(digest);
         let by_name = self.find(&path);
         let found = by_name.or_else(|| {
             self.entries.values().find_map(|node| match node {
@@ -228,7 +229,7 @@ impl Files {
             return Ok(opened.map_or(Adopted::Missing, |(file, _)| Adopted::Unverified(file)));
         }
         verify("a blob", digest, found)?;
-        crate::image::stage::link(&self.dir, file, to, name)?;
+        crate::image::store::stage::link(&self.dir, file, to, name)?;
         Ok(Adopted::Linked)
     }
 }

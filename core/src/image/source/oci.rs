@@ -16,7 +16,8 @@ use oci_spec::image::{
 use super::{Candidate, Content, no_image};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::limits::{Budget, exceeded};
-use crate::image::{Reference, bad, index};
+use crate::image::store::index;
+use crate::image::{Reference, bad};
 
 /// containerd's annotation for the full name.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";

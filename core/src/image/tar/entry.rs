@@ -9,8 +9,8 @@ use tar::{EntryType, Header};
 
 use super::pax::Pax;
 use crate::error::Result;
-use crate::image::attributes::Time;
 use crate::image::bad;
+use crate::image::unpack::attributes::Time;
 
 /// What an entry makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::Segment;
 use crate::error::Result;
-use crate::image::attributes::Time;
 use crate::image::bad;
+use crate::image::unpack::attributes::Time;
 
 /// The records of one extended header, in their order.
 #[derive(Debug, Default)]

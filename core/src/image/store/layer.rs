@@ -11,14 +11,16 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::dir::Dir;
-use super::stage::{is_current, try_lock};
-use super::{bad, index};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::bad;
+use crate::image::dir::Dir;
+use crate::image::store::index;
+use crate::image::store::stage::{is_current, try_lock};
 
 /// A layer of an image, unpacked and locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,9 @@ pub(crate) struct Meta {
     pub(crate) overlay: String,
 }
 
+/// How long somebody may hold the lock that only the collector takes.
+const PATIENCE_MS: u32 = 5000;
+
 /// A layer that cannot be collected as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -90,13 +95,13 @@ pub(crate) struct Held {
 
 /// Finds and locks the layer `id`; `None` where it is not unpacked.
 pub(crate) fn hold(layers: &Dir, id: &str) -> Result<Option<Held>> {
-    loop {
+    for _ in 0..PATIENCE_MS {
         let Some(dir) = layers.find(id)? else {
             return Ok(None);
         };
-        // A collector holds the other lock: it is about to be gone.
+        // A collector takes the other lock just before the layer is gone.
         if !try_lock(dir.as_fd(), false)? || !is_current(layers, id, dir.as_fd())? {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
             continue;
         }
         let what = format!("meta.json of layer {id}");
@@ -109,6 +114,8 @@ pub(crate) fn hold(layers: &Dir, id: &str) -> Result<Option<Held>> {
             meta,
         }));
     }
+    let text = format!("layer {id} is locked by another process");
+    Err(Error::new(Stage::Image, ErrorKind::Busy, text))
 }
 
 /// Finds and locks the layer at one place of a stack: by the ChainID, or by

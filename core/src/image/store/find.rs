@@ -4,9 +4,9 @@
 //!
 //! Errors: `image`: not found; invalid input for an ambiguous id.
 
-use super::Reference;
-use super::index::Record;
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::Reference;
+use crate::image::store::index::Record;
 
 /// Characters of an id that are enough, if they are unique.
 const SHORTEST: usize = 4;
@@ -14,10 +14,9 @@ const SHORTEST: usize = 4;
 /// The one record that `name` means. Names come before ids, as with Docker.
 pub(crate) fn one<'r>(records: &'r [Record], name: &str) -> Result<&'r Record> {
     let reference = Reference::parse(name);
-    if let Ok(reference) = &reference {
-        if let Some(found) = records.iter().find(|record| is_named(record, reference)) {
-            return Ok(found);
-        }
+    let named = |reference: &Reference| records.iter().find(|record| is_named(record, reference));
+    if let Some(found) = reference.as_ref().ok().and_then(named) {
+        return Ok(found);
     }
     let hex = name.strip_prefix("sha256:").unwrap_or(name);
     let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -59,7 +58,7 @@ pub(crate) fn is_named(record: &Record, reference: &Reference) -> bool {
     let same = digest == record.manifest.digest() || Some(digest) == record.origin.as_ref();
     let tag = reference
         .tag()
-        .map_or(true, |tag| name.ends_with(&format!(":{tag}")));
+        .is_none_or(|tag| name.ends_with(&format!(":{tag}")));
     same && tag
         && Reference::parse(name).is_ok_and(|known| known.repository() == reference.repository())
 }

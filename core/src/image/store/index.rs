@@ -22,9 +22,9 @@ use oci_spec::image::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::dir::{Dir, failed, open_at};
-use super::{bad, digest, unwrap_io};
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::dir::{Dir, failed, open_at};
+use crate::image::{bad, digest, unwrap_io};
 use crate::sys;
 
 /// Bytes of a JSON document in the store. Larger ones were never written.
@@ -272,6 +272,11 @@ impl<'s> Locked<'s> {
         let mut manifests: Vec<Descriptor> = self.records.iter().map(Record::write).collect();
         manifests.extend(self.others.iter().cloned());
         self.store.replace("index.json", &encode(manifests)?)
+    }
+
+    /// Ends the lock.
+    pub(crate) fn into_records(self) -> Vec<Record> {
+        self.records
     }
 
     /// Blobs that other tools' lines name.

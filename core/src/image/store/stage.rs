@@ -15,9 +15,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::dir::Dir;
-use super::unwrap_io;
 use crate::error::{Error, ErrorKind, Result, Stage as Step};
+use crate::image::dir::Dir;
+use crate::image::unwrap_io;
 use crate::sys;
 
 /// The directory of one load; removed with all its content when dropped.
@@ -49,8 +49,9 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, exclusive: bool) -> Result<bool> {
 /// Whether `dir` is still what `name` in `parent` stands for: it was not
 /// removed or replaced before the lock was taken.
 pub(crate) fn is_current(parent: &Dir, name: &str, dir: BorrowedFd<'_>) -> Result<bool> {
-    let held = nix::sys::stat::fstat(dir)
-        .map_err(|errno| super::dir::failed("fstat", &parent.name(name.as_bytes()), errno))?;
+    let held = nix::sys::stat::fstat(dir).map_err(|errno| {
+        crate::image::dir::failed("fstat", &parent.name(name.as_bytes()), errno)
+    })?;
     let named = parent.stat(name.as_bytes())?;
     Ok(named.is_some_and(|named| (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)))
 }
@@ -88,9 +89,11 @@ impl Stage {
         &self.dir
     }
 
-    /// A new directory in `parent`, a part of this stage.
-    pub(crate) fn fresh(&self, parent: &Dir) -> Result<Dir> {
-        parent.make(&self.serial.fetch_add(1, Ordering::Relaxed).to_string())
+    /// A new directory in `parent`, a part of this stage, and its name there.
+    pub(crate) fn fresh(&self, parent: &Dir) -> Result<(String, Dir)> {
+        let name = self.serial.fetch_add(1, Ordering::Relaxed).to_string();
+        let dir = parent.make(&name)?;
+        Ok((name, dir))
     }
 }
 
@@ -134,7 +137,7 @@ pub(crate) fn link(from: &Dir, name: &str, to: &Dir, new: &str) -> Result<bool> 
     match nix::unistd::linkat(from, name, to, new, nix::fcntl::AtFlags::empty()) {
         Ok(()) | Err(Errno::EEXIST) => Ok(true),
         Err(Errno::ENOENT) => Ok(false),
-        Err(errno) => Err(super::dir::failed(
+        Err(errno) => Err(crate::image::dir::failed(
             "linkat",
             &to.name(new.as_bytes()),
             errno,

@@ -7,10 +7,10 @@
 use oci_spec::image::ImageConfiguration;
 use serde::Serialize;
 
-use super::dir::Dir;
-use super::index::{self, Record};
-use super::store::Store;
 use crate::error::Result;
+use crate::image::dir::Dir;
+use crate::image::store::Store;
+use crate::image::store::index::{self, Record};
 
 /// One image of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
