@@ -233,6 +233,11 @@
 #define CTR_UNKNOWN 18446744073709551615ull
 
 /**
+ * `ctr_container_delete`: kill it first if it runs.
+ */
+#define CTR_DELETE_FORCE 1
+
+/**
  * `ctr_container_take_fd`: the end to write standard input to.
  */
 #define CTR_STDIN 0
@@ -251,11 +256,6 @@
  * `ctr_container_take_fd`: the master of the terminal.
  */
 #define CTR_TERMINAL 3
-
-/**
- * `ctr_container_delete`: kill it first if it runs.
- */
-#define CTR_DELETE_FORCE 1
 
 /**
  * A container. Reference-counted; all threads may use it at the same time.
@@ -661,6 +661,30 @@ int ctr_container_stop(struct ctr_container_t *c,
                        struct ctr_error_t **err);
 
 /**
+ * What is known of the container now, as a JSON object: `id`, `name`,
+ * `image`, `command`, `status` (`created`, `running`, `paused`, `exited`),
+ * `pid`, `exit`, `created_at_ns`, `labels`, `groups`, `spec`, ...
+ *
+ * `*out` is the caller's; free it with `ctr_buf_free`. Errors: stage `state`.
+ */
+CTR_MUST_USE
+int ctr_container_state_json(struct ctr_container_t *c,
+                             struct ctr_buf_t *out,
+                             struct ctr_error_t **err);
+
+/**
+ * Removes a container that is kept after its end (`"remove": false`, or
+ * `"detach": true`). `flags`: 0, or `CTR_DELETE_FORCE` to kill it first.
+ *
+ * The handle stays valid until `ctr_container_unref`. Errors: `CTR_E_BUSY`
+ * if it runs and is not forced.
+ */
+CTR_MUST_USE
+int ctr_container_delete(struct ctr_container_t *c,
+                         uint32_t flags,
+                         struct ctr_error_t **err);
+
+/**
  * A descriptor for event loops: readable once the container has ended, and
  * from then on; `ctr_wait` answers at once then. Only poll it.
  *
@@ -695,30 +719,6 @@ int ctr_container_take_fd(struct ctr_container_t *c,
                           int which,
                           int *fd,
                           struct ctr_error_t **err);
-
-/**
- * What is known of the container now, as a JSON object: `id`, `name`,
- * `image`, `command`, `status` (`created`, `running`, `paused`, `exited`),
- * `pid`, `exit`, `created_at_ns`, `labels`, `groups`, `spec`, ...
- *
- * `*out` is the caller's; free it with `ctr_buf_free`. Errors: stage `state`.
- */
-CTR_MUST_USE
-int ctr_container_state_json(struct ctr_container_t *c,
-                             struct ctr_buf_t *out,
-                             struct ctr_error_t **err);
-
-/**
- * Removes a container that is kept after its end (`"remove": false`, or
- * `"detach": true`). `flags`: 0, or `CTR_DELETE_FORCE` to kill it first.
- *
- * The handle stays valid until `ctr_container_unref`. Errors: `CTR_E_BUSY`
- * if it runs and is not forced.
- */
-CTR_MUST_USE
-int ctr_container_delete(struct ctr_container_t *c,
-                         uint32_t flags,
-                         struct ctr_error_t **err);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -38,6 +38,8 @@ pub mod exit;
 
 pub mod container;
 
+pub mod descriptor;
+
 /// Major version of this header.
 pub const CTR_VERSION_MAJOR: u32 = 0;
 /// Minor version of this header.
