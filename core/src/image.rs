@@ -25,12 +25,18 @@ mod compression;
 mod digest;
 mod dir;
 mod find;
+#[cfg(test)]
+mod forge;
+mod import;
 mod index;
+mod inspect;
 mod layer;
 mod limits;
 mod list;
 mod load;
+mod pack;
 mod reference;
+mod save;
 mod source;
 mod stage;
 mod store;
@@ -38,11 +44,15 @@ mod tar;
 mod transaction;
 mod unpack;
 
+pub use collect::Removed;
+pub use import::ImportOptions;
+pub use inspect::{Inspect, InspectLayer};
 pub use layer::{Layer, RootDirectory};
 pub use limits::{Limits, OnProgress, Progress, Step};
 pub use list::Summary;
 pub use load::LoadOptions;
 pub use reference::Reference;
+pub use save::ArchiveFormat;
 pub use source::Source;
 pub use store::{Image, Store};
 

@@ -81,6 +81,11 @@ pub(crate) fn parse(what: &str, text: &str) -> Result<Digest> {
     Ok(digest)
 }
 
+/// Whether `text` could be the hex part of a digest: a safe file name.
+pub(crate) fn is_hex(text: &str) -> bool {
+    matches!(text.len(), 64 | 128) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// An error unless `found` is `wanted`; `what` names the content.
 pub(crate) fn verify(what: &str, wanted: &Digest, found: &Digest) -> Result<()> {
     if wanted == found {

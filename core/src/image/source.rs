@@ -143,6 +143,8 @@ pub(crate) enum Content {
     Directory(Dir),
     /// The files of an archive, staged.
     Files(files::Files),
+    /// Nothing to read: all blobs are in the stage already.
+    Staged,
 }
 
 impl Content {
@@ -152,6 +154,7 @@ impl Content {
         match self {
             Content::Directory(dir) => dir.read(name, limit),
             Content::Files(files) => files.read(name, limit),
+            Content::Staged => Ok(None),
         }
     }
 
@@ -193,7 +196,11 @@ impl Content {
                 return Ok(());
             }
         }
+        if blobs.stat(name.as_bytes())?.is_some() {
+            return Ok(());
+        }
         let file = match self {
+            Content::Staged => return Err(missing(digest)),
             Content::Files(files) => match files.adopt(digest, size, &blobs, &name)? {
                 files::Adopted::Linked => return Ok(()),
                 files::Adopted::Unverified(file) => file,

@@ -89,6 +89,12 @@ impl<'l, R: Read> Archive<'l, R> {
             };
             let kind = header.entry_type();
             let size = entry::number("size", &header.as_old().size, || header.entry_size())?;
+            let plain = header.as_ustar().is_none() && header.as_gnu().is_none();
+            if plain && !matches!(kind.as_byte(), 0 | b'0'..=b'7') {
+                return Err(bad(
+                    "tar: an extended header in an archive of the oldest format",
+                ));
+            }
             match kind {
                 EntryType::GNULongName => once(&mut prefix.name, self.extended(size)?)?,
                 EntryType::GNULongLink => once(&mut prefix.link, self.extended(size)?)?,

@@ -47,6 +47,8 @@ pub(crate) struct Transaction<'a> {
     held: HashMap<Digest, Held>,
     /// New layers by the id that they will have.
     ready: HashMap<Digest, Tree>,
+    /// Trees that were unpacked before, by DiffID.
+    prepared: HashMap<Digest, Tree>,
 }
 
 /// A layer that was unpacked in the stage.
@@ -71,12 +73,13 @@ impl<'a> Transaction<'a> {
             budget,
             held: HashMap::new(),
             ready: HashMap::new(),
+            prepared: HashMap::new(),
         }
     }
 
-    /// The stage, for content that is made for this transaction.
-    pub(crate) fn stage(&self) -> &Stage {
-        &self.stage
+    /// Takes a tree that was unpacked before, so that it is not done again.
+    pub(crate) fn prepare(&mut self, diff_id: Digest, tree: Tree) {
+        self.prepared.insert(diff_id, tree);
     }
 
     /// Does all steps and returns what the store has now.
@@ -88,7 +91,7 @@ impl<'a> Transaction<'a> {
             for ((place, diff_id), blob) in
                 places.into_iter().zip(&image.diff_ids).zip(&image.layers)
             {
-                let there = self.hold(&place, diff_id)?;
+                let there = self.hold(&place, diff_id)? || self.prepared.contains_key(diff_id);
                 let wanted = (!there && planned.insert(diff_id)).then_some(diff_id);
                 if wanted.is_some() || planned.insert(blob.digest()) {
                     jobs.push(Job {
@@ -214,7 +217,10 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             // A tree that was settled for another stack cannot serve again.
-            let mut tree = match trees.remove(diff_id) {
+            let found = trees
+                .remove(diff_id)
+                .or_else(|| self.prepared.remove(diff_id));
+            let mut tree = match found {
                 Some(tree) => tree,
                 None => self.unpack(blob, diff_id)?,
             };

@@ -238,29 +238,35 @@ impl Unpacker<'_> {
         if self.folders.contains_key(path) {
             return Ok(());
         }
-        let (above, name) = split(path);
-        let dir = beneath(self.root.as_fd(), above, OFlag::O_PATH | OFlag::O_DIRECTORY)
-            .map_err(|errno| failed("openat2", &self.root.name(above), errno))?;
-        let found = stat(dir.as_fd(), name).map_err(|errno| self.fail("fstatat", path, errno))?;
-        let fresh = match found {
-            None => false,
-            Some(found) if is_whiteout(&found) => {
-                unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir)
-                    .map_err(|errno| self.fail("unlinkat", path, errno))?;
-                true
-            }
-            Some(found) if kind(&found) == SFlag::S_IFLNK => return Err(through_link(path)),
-            Some(_) => {
-                return Err(bad(format!(
-                    "the layer has entries below {}, which is no directory",
-                    show(path)
-                )));
-            }
-        };
+        let (dir, name, found) = self.check_parent(path)?;
+        let fresh = found.is_some();
+        if fresh {
+            unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir)
+                .map_err(|errno| self.fail("unlinkat", path, errno))?;
+        }
         mkdirat(&dir, name, Mode::S_IRWXU).map_err(|errno| self.fail("mkdirat", path, errno))?;
         self.links.remove(path);
         self.folders.insert(path.to_vec(), Folder::implicit(fresh));
         Ok(())
+    }
+
+    /// What stands where a directory is wanted; anything but a directory or a
+    /// whiteout is an error.
+    fn check_parent<'p>(&self, path: &'p [u8]) -> Result<(OwnedFd, &'p [u8], Option<FileStat>)> {
+        let (above, name) = split(path);
+        let dir = beneath(self.root.as_fd(), above, OFlag::O_PATH | OFlag::O_DIRECTORY)
+            .map_err(|errno| failed("openat2", &self.root.name(above), errno))?;
+        let found = stat(dir.as_fd(), name).map_err(|errno| self.fail("fstatat", path, errno))?;
+        match found {
+            Some(found) if kind(&found) == SFlag::S_IFLNK => Err(through_link(path)),
+            Some(found) if kind(&found) != SFlag::S_IFDIR && !is_whiteout(&found) => {
+                Err(bad(format!(
+                    "the layer has entries below {}, which is no directory",
+                    show(path)
+                )))
+            }
+            found => Ok((dir, name, found)),
+        }
     }
 
     fn parent(&self) -> BorrowedFd<'_> {
@@ -382,8 +388,11 @@ impl Unpacker<'_> {
                     .map_err(|errno| self.fail("fstatat", &target, errno))?
                     .map(|found| (dir, found))
             }
-            Err(Errno::ENOENT | Errno::ENOTDIR) => None,
-            Err(Errno::ELOOP) => return Err(through_link(&target)),
+            Err(Errno::ENOENT) => None,
+            Err(Errno::ELOOP | Errno::ENOTDIR) => {
+                path::prefixes(above).try_for_each(|prefix| self.check_parent(prefix).map(drop))?;
+                return Err(through_link(above));
+            }
             Err(errno) => return Err(self.fail("openat2", above, errno)),
         };
         let Some((dir, found)) = found else {
