@@ -9,7 +9,9 @@
 //! with its host process.
 
 mod info;
+mod log;
 mod output;
+mod terminal;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,7 +23,9 @@ use nix::errno::Errno;
 use nix::libc;
 
 pub use info::{Info, Status};
+pub use log::{LogEntry, LogReader, LogStream};
 pub use output::Output;
+pub use terminal::{resize_terminal, terminal_size};
 
 use crate::cgroup::Stats;
 use crate::error::{Error, ErrorKind, Result, Stage};

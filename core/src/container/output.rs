@@ -81,6 +81,17 @@ impl Container {
         Ok(Output { stdout, stderr, stdout_lost, stderr_lost, exit })
     }
 
+    /// Ends the container because it wrote more than `limits.output`; the
+    /// outcome is `output_limit`. For callers that read the streams
+    /// themselves; [`Container::output`] does it by itself. Returns at once.
+    ///
+    /// # Errors
+    /// NotFound if it has ended.
+    pub fn end_for_output(&self) -> Result<()> {
+        self.owned()?;
+        self.control(Control::OutputLimit)
+    }
+
     /// Which of the descriptors are ready.
     fn poll(&self, feed: &Feed<'_>, sinks: &[Sink; 2], ended: bool) -> Result<[bool; 4]> {
         let wanted = [
