@@ -1,5 +1,6 @@
 //! Where containers and images live, and the calls that begin there.
 
+use std::collections::HashSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::error::{ErrorKind, Result};
 use crate::image::Store;
 use crate::launch::{self, RunOptions};
 use crate::spec::RunSpec;
-use crate::state;
+use crate::state::{self, StateDir};
 
 /// A state directory and a data directory. Cheap to clone; every call works
 /// from any thread. C: `ctr_runtime_t`.
@@ -100,6 +101,24 @@ impl Runtime {
         }
         list.sort_by_key(|info| info.created_at_ns);
         Ok(list)
+    }
+
+    /// Ids of the layers that containers need, also those that have ended and
+    /// are kept: what `in_use` of [`Store::remove`] and [`Store::prune`] asks.
+    ///
+    /// # Errors
+    /// Stage `state` if the state directory cannot be read.
+    pub fn layers_in_use(&self) -> Result<HashSet<String>> {
+        let mut layers = HashSet::new();
+        for id in state::ids(self.run_directory())? {
+            match StateDir::of_id(self.run_directory(), &id).meta() {
+                Ok(meta) => layers.extend(meta.layers),
+                // It has ended and been removed meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(layers)
     }
 
     /// The image store; made at first use.

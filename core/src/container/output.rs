@@ -123,6 +123,17 @@ impl Container {
         }
     }
 
+    /// Ends the container because it wrote more than `limits.output`; the
+    /// outcome is `output_limit`. For callers that read the streams
+    /// themselves; [`Container::output`] does it by itself. Returns at once.
+    ///
+    /// # Errors
+    /// NotFound if it has ended.
+    pub fn end_for_output(&self) -> Result<()> {
+        self.owned()?;
+        self.control(Control::OutputLimit)
+    }
+
     /// Which of the descriptors are ready.
     fn poll(
         &self,
