@@ -10,7 +10,9 @@
 
 mod info;
 mod life;
+mod log;
 mod output;
+mod terminal;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,7 +27,9 @@ use once_cell::sync::OnceCell;
 use life::Life;
 
 pub use info::{Info, Status};
+pub use log::{LogEntry, LogReader, LogStream};
 pub use output::Output;
+pub use terminal::{resize_terminal, terminal_size};
 
 use crate::cgroup::Stats;
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -207,7 +211,8 @@ impl Container {
         self.terminal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
-    /// Sends a signal to the program. SIGKILL ends the whole container.
+    /// Sends a signal to the program. SIGKILL ends the whole container, also
+    /// one that is paused.
     /// C: `ctr_container_kill`.
     ///
     /// # Errors
@@ -224,7 +229,12 @@ impl Container {
             let error =
                 Error::sys(Stage::State, format!("pidfd_send_signal(pid 1, {signal})"), errno);
             if errno == Errno::EINVAL { error.with_kind(ErrorKind::InvalidInput) } else { error }
-        })
+        })?;
+        // A process that the v1 freezer holds does not even die.
+        if signal == libc::SIGKILL && self.is_paused().unwrap_or(false) {
+            self.meta.groups.thaw()?;
+        }
+        Ok(())
     }
 
     /// pid 1 of a container that runs.

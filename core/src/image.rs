@@ -19,32 +19,26 @@ use std::io;
 
 use crate::error::{Error, Stage};
 
-mod attributes;
-mod collect;
 mod compression;
 mod digest;
 mod dir;
-mod find;
-mod index;
-mod layer;
+mod import;
 mod limits;
-mod list;
 mod load;
 mod reference;
+mod save;
 mod source;
-mod stage;
 mod store;
 mod tar;
-mod transaction;
 mod unpack;
 
-pub use layer::{Layer, RootDirectory};
+pub use import::ImportOptions;
 pub use limits::{Limits, OnProgress, Progress, Step};
-pub use list::Summary;
 pub use load::LoadOptions;
 pub use reference::Reference;
+pub use save::ArchiveFormat;
 pub use source::Source;
-pub use store::{Image, Store};
+pub use store::{Image, Inspect, InspectLayer, Layer, Removed, RootDirectory, Store, Summary};
 
 /// Input that is wrong.
 pub(crate) fn bad(text: impl Into<String>) -> Error {
@@ -71,3 +65,6 @@ pub(crate) fn unwrap_io(call: &str, error: io::Error) -> Error {
         Err(error) => Error::io(Stage::Image, call, error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,7 +185,11 @@ impl Fixture {
 }
 
 fn options_in(directory: &Path) -> RuntimeOptions {
-    RuntimeOptions { run: Some(directory.join("run")), data: Some(directory.join("data")) }
+    RuntimeOptions {
+        run: Some(directory.join("run")),
+        data: Some(directory.join("data")),
+        ..RuntimeOptions::default()
+    }
 }
 
 impl Drop for Fixture {

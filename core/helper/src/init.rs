@@ -14,8 +14,6 @@ mod network;
 mod reaper;
 mod user;
 
-use core::sync::atomic::Ordering;
-
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Field, Plan, flag};
 use crate::sys::{self, BorrowedFd, Errno, Fd, Status, Watch};
@@ -23,8 +21,9 @@ use crate::sys::{self, BorrowedFd, Errno, Fd, Status, Watch};
 /// What pid 1 has of the monitor's: all of it is gone after exec.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    /// Where the eight bytes of a fault go; its closing says "executed".
-    pub(crate) faults: Fd,
+    /// Where the terminal and the eight bytes of a fault go; its closing says
+    /// "executed".
+    pub(crate) monitor: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
 }
@@ -54,7 +53,7 @@ pub(crate) fn descriptor(plan: Plan<'_>, field: Field) -> Option<BorrowedFd> {
 /// Runs pid 1; the fault of a step that failed goes to the monitor.
 pub(crate) fn run(plan: Plan<'static>, inherited: Inherited) -> ! {
     if let Err(fault) = steps(plan, &inherited) {
-        let _ = sys::write_all(inherited.faults.borrow(), &fault.to_bytes());
+        let _ = sys::send(inherited.monitor.borrow(), &fault.to_bytes(), [None, None]);
     }
     sys::exit(125)
 }
@@ -70,7 +69,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     // First, so that everything made from here on is counted.
     cgroup::enter(plan)?;
     network::set_up(plan)?;
-    let terminal = filesystem::set_up(plan)?;
+    let terminal = filesystem::set_up(plan, inherited.monitor.borrow())?;
 
     if plan.has(flag::INIT) {
         reaper::split(inherited)?;
@@ -78,7 +77,9 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     exec::session(plan, terminal.as_ref())?;
     user::become_user(plan, inherited)?;
     chdir::enter(plan)?;
-    // From here on an end of this process counts as the program's own.
-    inherited.status.executing.store(1, Ordering::Release);
+    // From here on an end of this process counts as the program's own. The
+    // monitor learns its process id from the packet.
+    sys::send(inherited.monitor.borrow(), b"x", [None, None])
+        .map_err(at(Step::Exec, Call::Send, none))?;
     exec::execute(plan)
 }

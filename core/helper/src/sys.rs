@@ -168,8 +168,6 @@ pub(crate) struct Status {
     pub(crate) ended: AtomicU32,
     /// The program's wait status.
     pub(crate) wait: AtomicI32,
-    /// 1 once everything is set up and execve is next.
-    pub(crate) executing: AtomicU32,
 }
 
 /// A new page shared with every later child.

@@ -23,15 +23,14 @@ pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), F
         }
     }
 
-    // The bounding set needs CAP_SETPCAP, so it comes before the capabilities go.
+    // The bounding set needs CAP_SETPCAP, so it comes before the capabilities
+    // go. EINVAL: the kernel has no further capabilities.
     let bounding = number(Field::CapBounding);
-    for capability in 0..64_u32 {
-        match sys::bounding_has(capability) {
-            Ok(true) if bounding & (1_u64 << capability) == 0 => {
-                sys::bounding_drop(capability).map_err(failed(Call::Prctl))?;
-            }
-            Ok(_) => {}
-            Err(_) => break,
+    for capability in (0..64_u32).filter(|number| bounding & (1_u64 << number) == 0) {
+        match sys::bounding_drop(capability) {
+            Ok(()) => {}
+            Err(sys::Errno::EINVAL) => break,
+            Err(errno) => return Err(failed(Call::Prctl)(errno)),
         }
     }
 

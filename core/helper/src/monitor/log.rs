@@ -48,6 +48,17 @@ impl Log {
         self.streams.last().and_then(Option::as_ref).map(Fd::borrow)
     }
 
+    /// A terminal's output goes into the log where there is one; else the
+    /// descriptor is let go.
+    pub(super) fn take_terminal(&mut self, master: Option<Fd>) {
+        if self.directory.is_some()
+            && let Some(slot) = self.streams.first_mut()
+            && master.is_some()
+        {
+            *slot = master;
+        }
+    }
+
     /// Takes one chunk from each stream that has something.
     pub(super) fn copy(&mut self, stdout: bool, stderr: bool) {
         if stdout {
@@ -81,7 +92,7 @@ impl Log {
         let Some((head, room)) = buffer.split_at_mut_checked(FRAME) else { return };
         let length = match sys::read(pipe.borrow(), room) {
             Ok(length) if length > 0 => length,
-            // The end, or an end all the same.
+            // The end; for a terminal it is an error (EIO).
             _ => {
                 *slot = None;
                 return;

@@ -27,6 +27,8 @@ pub(super) struct End {
     /// Wait status of the program.
     pub(super) status: i32,
     pub(super) reason: Option<Reason>,
+    /// Whether the kernel killed the program because memory had run out.
+    pub(super) oom_killed: bool,
     pub(super) usage: Figures,
     pub(super) wall_ns: u64,
     pub(super) started_in_ns: Option<u64>,
@@ -56,8 +58,7 @@ impl End {
         let some =
             |count: Option<u64>| self.reason.is_none() && count.is_some_and(|count| count > 0);
         match (self.signal(), self.code()) {
-            // Only the kernel's own count makes a SIGKILL an OOM kill.
-            (Some(9), _) if some(self.usage.oom_kills) => "oom_killed",
+            _ if self.oom_killed => "oom_killed",
             (None, Some(0)) => "exited",
             _ if some(self.usage.pids_refused) => "pids_limit",
             (Some(_), _) => "signaled",
@@ -178,7 +179,18 @@ mod tests {
             ..Figures::default()
         };
         let (started_in_ns, wall_ns, started_at_ns, ended_at_ns) = (None, 0, 0, 0);
-        End { status, reason, usage, wall_ns, started_in_ns, started_at_ns, ended_at_ns }.outcome()
+        let oom_killed = status == 9 && reason.is_none() && oom_kills > 0;
+        End {
+            status,
+            reason,
+            oom_killed,
+            usage,
+            wall_ns,
+            started_in_ns,
+            started_at_ns,
+            ended_at_ns,
+        }
+        .outcome()
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) fn clone(namespaces: u64, group: Option<BorrowedFd>, pidfd: bool) -> 
     let pid = call!(CLONE3, address(&arguments), size_of_val(&arguments))?;
     match i32::try_from(pid) {
         Ok(0) => Ok(Fork::Child),
-        Ok(pid) => Ok(Fork::Parent { pid, pidfd: pidfd.then_some(Fd(made)) }),
+        Ok(pid) => Ok(Fork::Parent { pid, pidfd: pidfd.then(|| Fd(made)) }),
         Err(_) => Err(Errno::EINVAL),
     }
 }
