@@ -39,7 +39,7 @@ use crate::image::{Image, RootDirectory};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, Upper};
-use crate::spec::{Network, Pull, Root, RunSpec, UserNamespace, Writable};
+use crate::spec::{Network, Pull, Root, RunSpec, Seccomp, UserNamespace, Writable};
 use crate::state::{Created, Meta, StateDir};
 use crate::sys;
 use plan::Plan;
@@ -193,6 +193,9 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
         _ if matches!(spec.security.user_namespace, UserNamespace::Map { .. }) => {
             missing(Stage::User, "security.user_namespace with maps")
+        }
+        _ if matches!(spec.security.seccomp, Seccomp::Profile(_)) => {
+            missing(Stage::User, "security.seccomp with a profile")
         }
         _ if !nix::unistd::geteuid().is_root() => {
             missing(Stage::Launch, "running as an ordinary user")

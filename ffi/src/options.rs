@@ -104,7 +104,11 @@ impl RuntimeOptions {
         let run = unsafe { input::string(options.run) };
         // SAFETY: NULL or a string.
         let data = unsafe { input::string(options.data) };
-        Ok(libctr::RuntimeOptions { run: run.map(path), data: data.map(path) })
+        Ok(libctr::RuntimeOptions {
+            run: run.map(path),
+            data: data.map(path),
+            ..libctr::RuntimeOptions::default()
+        })
     }
 }
 

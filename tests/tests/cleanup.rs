@@ -273,6 +273,7 @@ fn full_state_directory_refuses_the_start_and_nothing_is_left() {
         let options = RuntimeOptions {
             run: Some(small.join("run")),
             data: Some(fixture.path().join("data")),
+            ..RuntimeOptions::default()
         };
         let runtime = Runtime::open(&options).expect("runtime");
         for number in 0.. {
@@ -311,8 +312,11 @@ fn record_is_written_on_a_file_system_that_has_become_full() {
     let Some(fixture) = fixture() else { return };
     let small = fixture.directory("small");
     let space = Small::mount(&small, "size=1m");
-    let options =
-        RuntimeOptions { run: Some(small.join("run")), data: Some(fixture.path().join("data")) };
+    let options = RuntimeOptions {
+        run: Some(small.join("run")),
+        data: Some(fixture.path().join("data")),
+        ..RuntimeOptions::default()
+    };
     let runtime = Runtime::open(&options).expect("runtime");
     let spec = RunSpec { remove: Some(false), ..fixture.probe(&["echo", ",", "exit", "3"]) };
     let stdio = || libctr::RunOptions { stdin: libctr::Stdio::Pipe, ..Default::default() };

@@ -8,7 +8,8 @@ use libctr::{Container, Outcome, RunOptions, Runtime, RuntimeOptions, Stdio};
 fn start(place: &tempfile::TempDir, script: &str, output: Stdio) -> (Container, RunSpec) {
     let run = Some(place.path().join("run"));
     let data = Some(place.path().join("data"));
-    let runtime = Runtime::open(&RuntimeOptions { run, data }).expect("a runtime");
+    let runtime = Runtime::open(&RuntimeOptions { run, data, ..RuntimeOptions::default() })
+        .expect("a runtime");
     let args = ["sh", "-c", script].map(Into::into).to_vec();
     let spec = RunSpec { args, ..RunSpec::default() };
     let options = RunOptions { stdin: Stdio::Pipe, stdout: output, ..RunOptions::default() };

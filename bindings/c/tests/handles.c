@@ -127,6 +127,8 @@ static void kept(ctr_runtime_t *rt)
     int event, pid1 = -7;
 
     ex.size = sizeof ex;
+    CHECK(ctr_wait(c, -1, &ex, &err) == CTR_OK && ex.code == 7);
+    ex.code = 0;
     CHECK(ctr_container_stop(c, 10000, &ex, &err) == CTR_OK && ex.code == 7);
     CHECK(ctr_run(rt, spec, strlen(spec), NULL, &again, NULL) == CTR_E_EXISTS && again == NULL);
     CHECK(ctr_container_open(rt, "kept", &again, &err) == CTR_OK);

@@ -32,7 +32,7 @@ pub(crate) struct Inherited {
 /// gone before, no signal comes any more, but then nobody reads the faults.
 fn end_with_monitor(inherited: &Inherited) -> sys::Result<()> {
     sys::die_with_parent()?;
-    let mut watches = [Watch { fd: inherited.faults.borrow().0, events: 0, ready: 0 }];
+    let mut watches = [Watch { fd: inherited.monitor.borrow().0, events: 0, ready: 0 }];
     sys::poll(&mut watches, Some(0))?;
     match watches {
         [Watch { ready: 0, .. }] => Ok(()),

@@ -21,7 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = env::args().skip(1).collect();
     let [run, data, mode, spec] = words.as_slice() else { return Err("four words".into()) };
     let spec = RunSpec::from_json(spec.as_bytes())?;
-    let options = RuntimeOptions { run: Some(run.into()), data: Some(data.into()) };
+    let options = RuntimeOptions {
+        run: Some(run.into()),
+        data: Some(data.into()),
+        ..RuntimeOptions::default()
+    };
     let runtime = Runtime::open(&options)?;
     if mode == "loop" {
         let failed = thread::scope(|scope| {
