@@ -229,12 +229,7 @@ impl Container {
             let error =
                 Error::sys(Stage::State, format!("pidfd_send_signal(pid 1, {signal})"), errno);
             if errno == Errno::EINVAL { error.with_kind(ErrorKind::InvalidInput) } else { error }
-        })?;
-        // A process that the v1 freezer holds does not even die.
-        if signal == libc::SIGKILL && self.is_paused().unwrap_or(false) {
-            self.meta.groups.thaw()?;
-        }
-        Ok(())
+        })
     }
 
     /// pid 1 of a container that runs.
