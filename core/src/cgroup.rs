@@ -58,6 +58,7 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 
 pub use hierarchy::Controller;
 pub(crate) use hierarchy::Hierarchies;
+pub use limits::weight_of_shares;
 pub(crate) use limits::{Device, IoLimit, Limits};
 pub(crate) use setup::Setup;
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};

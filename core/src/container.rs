@@ -10,7 +10,9 @@
 
 mod info;
 mod life;
+mod log;
 mod output;
+mod terminal;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,14 +27,19 @@ use once_cell::sync::OnceCell;
 use life::Life;
 
 pub use info::{Info, Status};
+pub use log::{LogEntry, LogReader, LogStream};
 pub use output::Output;
+pub use terminal::{resize_terminal, terminal_size};
 
 use crate::cgroup::Stats;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::runtime::Runtime;
-use crate::state::{Meta, StateDir};
+use crate::state::{self, Meta, StateDir};
 use crate::wait::{self, Exit};
 use crate::{cgroup, spec, sys};
+
+/// How long a killed pid 1 may take to end, with all its processes.
+const LAST_BREATH: Duration = Duration::from_secs(10);
 
 /// A container. C: `ctr_container_t`.
 #[doc(alias = "ctr_container_t")]
@@ -151,9 +158,24 @@ impl Container {
         }
         let mut record = self.record.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if record.is_none() {
-            *record = Some(wait::read(&self.exit)?.unwrap_or_else(Exit::lost));
+            *record = Some(match wait::read(&self.exit)? {
+                Some(exit) => exit,
+                None => self.lost(life)?,
+            });
         }
         Ok(record.clone())
+    }
+
+    /// The helper was killed. The kernel kills pid 1 for it; what else it
+    /// would have done is done here.
+    fn lost(&self, life: &Life) -> Result<Exit> {
+        if let Some(init) = &life.init {
+            wait::until_readable(init.as_fd(), Some(LAST_BREATH))?;
+            sys::reap_pidfd(init.as_fd());
+        }
+        // What cannot be removed now is tried again at the next opening.
+        let _ = state::bury(self.runtime.run_directory(), &self.dir);
+        Ok(Exit::lost())
     }
 
     /// A descriptor for event loops: readable once the container has ended,
@@ -189,7 +211,8 @@ impl Container {
         self.terminal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
-    /// Sends a signal to the program. SIGKILL ends the whole container.
+    /// Sends a signal to the program. SIGKILL ends the whole container, also
+    /// one that is paused.
     /// C: `ctr_container_kill`.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ mod stdio;
 use std::fs::{self, DirBuilder, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use libctr_helper::fault::Fault;
@@ -39,7 +39,7 @@ use crate::image::{Image, RootDirectory};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, Upper};
-use crate::spec::{Network, Pull, Root, RunSpec, UserNamespace, Writable};
+use crate::spec::{Network, Pull, Root, RunSpec, Seccomp, UserNamespace, Writable};
 use crate::state::{Created, Meta, StateDir};
 use crate::sys;
 use plan::Plan;
@@ -146,7 +146,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     }
 
     let bytes = plan.to_bytes();
-    let helper = start_helper(&bytes, &mut keep, dir.path())?;
+    let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
     // The helper has its own copies: whoever waits for the other end of one
     // must not wait for this process.
     drop((their_end, lock, status, lifeline, log));
@@ -193,6 +193,9 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
         _ if matches!(spec.security.user_namespace, UserNamespace::Map { .. }) => {
             missing(Stage::User, "security.user_namespace with maps")
+        }
+        _ if matches!(spec.security.seccomp, Seccomp::Profile(_)) => {
+            missing(Stage::User, "security.seccomp with a profile")
         }
         _ if !nix::unistd::geteuid().is_root() => {
             missing(Stage::Launch, "running as an ordinary user")
@@ -316,19 +319,30 @@ fn now() -> u64 {
         .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(0))
 }
 
-/// Executes the helper; where memory files cannot be executed, from a file.
-fn start_helper(plan: &[u8], keep: &mut Vec<RawFd>, dir: &Path) -> Result<OwnedFd> {
+/// Executes the helper, from the first place from which it can be.
+fn start_helper(
+    runtime: &Runtime,
+    plan: &[u8],
+    keep: &mut Vec<RawFd>,
+    dir: &Path,
+) -> Result<OwnedFd> {
     let plan = program::memory_file(c"libctr-plan", plan, false)?;
     keep.push(plan.as_raw_fd());
-    let sealed =
-        program::sealed().and_then(|program| spawn::spawn(program.as_fd(), plan.as_fd(), keep));
-    match sealed {
-        Err(error) if matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::ENOSYS)) => {
-            let program = program::unlinked(dir)?;
-            spawn::spawn(program.as_fd(), plan.as_fd(), keep)
-        }
-        other => other,
+    let start = |program: &OwnedFd| spawn::spawn(program.as_fd(), plan.as_fd(), keep);
+    if let Some(path) = runtime.helper() {
+        return start(&program::at(path)?);
     }
+    let forbidden = |error: &Error| matches!(error.errno(), Some(libc::EACCES | libc::EPERM));
+    let mut started = program::sealed().and_then(|program| start(&program));
+    for directory in [dir, runtime.data()] {
+        match &started {
+            Err(error) if forbidden(error) => {
+                started = program::unlinked(directory).and_then(|program| start(&program));
+            }
+            _ => break,
+        }
+    }
+    started
 }
 
 /// Waits for what the helper says of the start.

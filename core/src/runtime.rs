@@ -1,5 +1,6 @@
 //! Where containers and images live, and the calls that begin there.
 
+use std::collections::HashSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::error::{ErrorKind, Result};
 use crate::image::Store;
 use crate::launch::{self, RunOptions};
 use crate::spec::RunSpec;
-use crate::state;
+use crate::state::{self, StateDir};
 
 /// A state directory and a data directory. Cheap to clone; every call works
 /// from any thread. C: `ctr_runtime_t`.
@@ -24,6 +25,7 @@ pub struct Runtime(Arc<Inner>);
 struct Inner {
     run: PathBuf,
     data: PathBuf,
+    helper: Option<PathBuf>,
     images: OnceCell<Store>,
 }
 
@@ -36,6 +38,9 @@ pub struct RuntimeOptions {
     /// Images and upper layers. Default: `/var/lib/libctr` as root, else
     /// `$XDG_DATA_HOME/libctr` (`~/.local/share/libctr`).
     pub data: Option<PathBuf>,
+    /// The helper program as a file, for systems that forbid to execute
+    /// anything else. Default: the copy inside the library.
+    pub helper: Option<PathBuf>,
 }
 
 impl Runtime {
@@ -50,7 +55,12 @@ impl Runtime {
         let data = absolute(options.data.clone().unwrap_or_else(default_data));
         state::prepare(&run)?;
         state::sweep(&run)?;
-        Ok(Runtime(Arc::new(Inner { run, data, images: OnceCell::new() })))
+        Ok(Runtime(Arc::new(Inner {
+            run,
+            data,
+            helper: options.helper.clone(),
+            images: OnceCell::new(),
+        })))
     }
 
     /// Runs a container: returns as soon as its program was executed.
@@ -93,6 +103,24 @@ impl Runtime {
         Ok(list)
     }
 
+    /// Ids of the layers that containers need, also those that have ended and
+    /// are kept: what `in_use` of [`Store::remove`] and [`Store::prune`] asks.
+    ///
+    /// # Errors
+    /// Stage `state` if the state directory cannot be read.
+    pub fn layers_in_use(&self) -> Result<HashSet<String>> {
+        let mut layers = HashSet::new();
+        for id in state::ids(self.run_directory())? {
+            match StateDir::of_id(self.run_directory(), &id).meta() {
+                Ok(meta) => layers.extend(meta.layers),
+                // It has ended and been removed meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(layers)
+    }
+
     /// The image store; made at first use.
     ///
     /// # Errors
@@ -105,6 +133,10 @@ impl Runtime {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.0.data
+    }
+
+    pub(crate) fn helper(&self) -> Option<&Path> {
+        self.0.helper.as_deref()
     }
 
     /// The directory of the containers' state.

@@ -25,8 +25,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
 pub(crate) use meta::{Meta, Pids};
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{bury, sweep};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::{sys, tree};
@@ -80,16 +83,29 @@ impl StateDir {
     }
 
     fn fill(new: &Path, meta: &Meta) -> Result<(OwnedFd, File, File)> {
+        let lock = Self::locked(new)?;
+        let mut file = create(&new.join("meta.json"))?;
+        file.write_all(&meta.to_json()?)
+            .map_err(|error| io("write", &new.join("meta.json"), error))?;
+        Ok((lock, reserved(&new.join("exit.json"))?, reserved(&new.join("status.json"))?))
+    }
+
+    /// Makes the directory with its lock held. The lock of the directory above
+    /// is shared meanwhile: whoever has it for itself ([`sweep`]) knows that
+    /// what is not locked then belongs to nobody.
+    fn locked(new: &Path) -> Result<OwnedFd> {
+        let above = new.parent().unwrap_or(new);
+        let making = File::open(above).map_err(|error| io("open", above, error))?;
+        making.lock_shared().map_err(|error| io("flock", above, error))?;
         DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
         let lock = create(&new.join("lock"))?;
         let lock = sys::high(lock.into())
             .map_err(|errno| Error::sys(Stage::State, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
-        sys::try_lock(lock.as_fd())
-            .map_err(|errno| Error::sys(Stage::State, format!("flock({new:?})"), errno))?;
-        let mut file = create(&new.join("meta.json"))?;
-        file.write_all(&meta.to_json()?)
-            .map_err(|error| io("write", &new.join("meta.json"), error))?;
-        Ok((lock, create(&new.join("exit.json"))?, create(&new.join("status.json"))?))
+        let failed = |errno| Error::sys(Stage::State, format!("flock({new:?})"), errno);
+        match sys::try_lock(lock.as_fd()).map_err(failed)? {
+            true => Ok(lock),
+            false => Err(failed(Errno::EWOULDBLOCK)),
+        }
     }
 
     /// The directory of a container that is there already.
@@ -164,6 +180,20 @@ fn create(path: &Path) -> Result<File> {
         .mode(0o600)
         .open(path)
         .map_err(|error| io("open", path, error))
+}
+
+/// Most bytes of a file that the helper writes.
+const RECORD: i64 = 1024;
+
+/// An empty file whose space is taken: what the helper writes into it must not
+/// depend on what is free when the container ends.
+fn reserved(path: &Path) -> Result<File> {
+    let file = create(path)?;
+    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, RECORD) {
+        // Not every file system can.
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(file),
+        Err(errno) => Err(Error::sys(Stage::State, format!("fallocate({path:?})"), errno)),
+    }
 }
 
 /// Removes a directory and all below it, as deep as its program has made it;

@@ -184,6 +184,23 @@ pub(crate) fn getrandom(buffer: &mut [u8]) -> SysResult<()> {
     }
 }
 
+/// `ioctl(TIOCGWINSZ)`: rows and columns of a terminal.
+pub(crate) fn terminal_size(terminal: BorrowedFd<'_>) -> SysResult<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel fills the structure, which lives through the call.
+    let r = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    Errno::result(r)?;
+    Ok((size.ws_row, size.ws_col))
+}
+
+/// `ioctl(TIOCSWINSZ)`.
+pub(crate) fn resize_terminal(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> SysResult<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel reads the structure, which lives through the call.
+    let r = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    Errno::result(r).map(drop)
+}
+
 /// `fgetxattr(2)`: the length of the value that was put into `value`; ERANGE
 /// if it does not fit.
 pub(crate) fn fgetxattr(fd: BorrowedFd<'_>, name: &CStr, value: &mut [u8]) -> SysResult<usize> {

@@ -137,7 +137,8 @@ fn run(runtime: &Runtime, spec: &RunSpec) -> Result<()> {
 fn runtime(scratch: &Path) -> Result<Runtime> {
     // The state lies where it lies by default: in memory on most machines.
     let run = Path::new("/dev/shm").join(format!("libctr-bench-{}", std::process::id()));
-    Ok(Runtime::open(&RuntimeOptions { run: Some(run), data: Some(scratch.join("data")) })?)
+    let data = Some(scratch.join("data"));
+    Ok(Runtime::open(&RuntimeOptions { run: Some(run), data, ..RuntimeOptions::default() })?)
 }
 
 fn limited(mut spec: RunSpec) -> RunSpec {

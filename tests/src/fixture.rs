@@ -10,7 +10,7 @@ use libctr::{
 };
 use tempfile::TempDir;
 
-use crate::leaks::Before;
+use crate::leaks::{self, Before};
 use crate::skip::skip;
 
 /// Tests of one process run one after the other: descriptors and children are
@@ -109,9 +109,8 @@ impl Fixture {
     /// A run of the probe in the host's root, which shows it as `/probe`.
     #[must_use]
     pub fn probe(&self, words: &[&str]) -> RunSpec {
-        let mut spec = RunSpec::default();
-        spec.args =
-            std::iter::once("/probe").chain(words.iter().copied()).map(Into::into).collect();
+        let args = std::iter::once("/probe").chain(words.iter().copied()).map(Into::into);
+        let mut spec = RunSpec { args: args.collect(), ..RunSpec::default() };
         let (name, mark) = self.mark();
         spec.env.insert(name, Some(mark.as_str().into()));
         spec.mounts.push(Mount::bind(probe_path(), "/probe"));
@@ -170,6 +169,13 @@ impl Fixture {
         }
     }
 
+    /// Processes of its containers and their helpers, wherever they are.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        let (name, mark) = self.mark();
+        leaks::processes(self.path(), &format!("{name}={mark}"))
+    }
+
     /// Fails the test if anything of it is left; also done at its end.
     #[track_caller]
     pub fn assert_clean(&self) {
@@ -179,7 +185,11 @@ impl Fixture {
 }
 
 fn options_in(directory: &Path) -> RuntimeOptions {
-    RuntimeOptions { run: Some(directory.join("run")), data: Some(directory.join("data")) }
+    RuntimeOptions {
+        run: Some(directory.join("run")),
+        data: Some(directory.join("data")),
+        ..RuntimeOptions::default()
+    }
 }
 
 impl Drop for Fixture {

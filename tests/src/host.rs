@@ -1,79 +1,87 @@
 //! Everything of a host process that the library promises not to change
-//! (`core/src/lib.rs`), as one value to compare.
+//! (`core/src/lib.rs`), as lines to compare.
 
 #![allow(unsafe_code, reason = "one system call that has no wrapper")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use crate::leaks;
+use crate::leaks::{self, names};
 
-/// State of this process.
+/// How long threads that were joined may still be seen.
+const LAST_BREATH: Duration = Duration::from_secs(5);
+
+/// State of this process: what, and its value.
 #[derive(Debug, PartialEq, Eq)]
-pub struct HostState {
-    environment: BTreeMap<std::ffi::OsString, std::ffi::OsString>,
-    cwd: String,
-    root: String,
-    /// Mask, dispositions, ids, capabilities, seccomp and so on, per thread.
-    threads: BTreeMap<String, Vec<String>>,
-    limits: String,
-    namespaces: BTreeMap<String, String>,
-    oom_score: String,
-    subreaper: bool,
-    dumpable: bool,
-    keyring: i64,
-    children: BTreeSet<i32>,
-    descriptors: BTreeMap<i32, String>,
-    mounts: String,
-    cgroup: String,
-}
+pub struct HostState(BTreeMap<String, String>);
 
 impl HostState {
     /// Looks at this process.
     #[must_use]
     pub fn look() -> HostState {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let link = |path: &str| {
-            fs::read_link(path)
-                .map(|target| target.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        };
-        let mut namespaces = BTreeMap::new();
-        let mut threads = BTreeMap::new();
-        for thread in leaks::names("/proc/self/task".as_ref()) {
-            let directory = format!("/proc/self/task/{thread}");
-            for name in leaks::names(format!("{directory}/ns").as_ref()) {
-                let path = format!("{directory}/ns/{name}");
-                namespaces.insert(path.clone(), link(&path));
-            }
-            let status = read(&format!("{directory}/status"));
-            threads.insert(
-                thread,
-                status.lines().filter(|line| is_state(line)).map(Into::into).collect(),
-            );
+        let mut state = BTreeMap::new();
+        for (name, value) in std::env::vars_os() {
+            state.insert(format!("variable {name:?}"), format!("{value:?}"));
         }
-        HostState {
-            environment: std::env::vars_os().collect(),
-            cwd: link("/proc/self/cwd"),
-            root: link("/proc/self/root"),
-            threads,
-            limits: read("/proc/self/limits"),
-            namespaces,
-            oom_score: read("/proc/self/oom_score_adj"),
-            subreaper: nix::sys::prctl::get_child_subreaper().expect("prctl"),
-            dumpable: nix::sys::prctl::get_dumpable().expect("prctl"),
-            keyring: session_keyring(),
-            children: leaks::children(),
-            descriptors: leaks::descriptors(),
-            mounts: read("/proc/self/mountinfo"),
-            cgroup: read("/proc/self/cgroup"),
+        for name in ["limits", "oom_score_adj", "mountinfo", "cgroup", "personality", "cmdline"] {
+            let text = fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+            state.insert(name.into(), text);
+        }
+        for name in ["cwd", "root", "exe"] {
+            state.insert(name.into(), link(&format!("/proc/self/{name}")));
+        }
+        for thread in names("/proc/self/task".as_ref()) {
+            let directory = format!("/proc/self/task/{thread}");
+            for name in names(format!("{directory}/ns").as_ref()) {
+                state.insert(format!("{thread} {name}"), link(&format!("{directory}/ns/{name}")));
+            }
+            let status = fs::read_to_string(format!("{directory}/status")).unwrap_or_default();
+            for line in status.lines().filter(|line| is_state(line)) {
+                let (key, value) = line.split_once(':').unwrap_or_default();
+                state.insert(format!("{thread} {key}"), value.into());
+            }
+        }
+        let (subreaper, dumpable) =
+            (nix::sys::prctl::get_child_subreaper(), nix::sys::prctl::get_dumpable());
+        state.insert("subreaper".into(), format!("{subreaper:?}"));
+        state.insert("dumpable".into(), format!("{dumpable:?}"));
+        state.insert("keyring".into(), session_keyring().to_string());
+        state.insert("children".into(), format!("{:?}", leaks::children()));
+        state.insert("descriptors".into(), format!("{:?}", leaks::descriptors()));
+        HostState(state)
+    }
+
+    /// Fails the test if anything has changed since.
+    #[track_caller]
+    pub fn assert_unchanged(&self) {
+        let end = Instant::now() + LAST_BREATH;
+        loop {
+            let now = HostState::look();
+            let changes: Vec<String> = self
+                .0
+                .keys()
+                .chain(now.0.keys())
+                .filter(|key| self.0.get(*key) != now.0.get(*key))
+                .map(|key| format!("{key}: {:?} before, {:?} now", self.0.get(key), now.0.get(key)))
+                .collect();
+            if changes.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "{changes:#?}");
+            sleep(Duration::from_millis(10));
         }
     }
 }
 
-/// Lines of /proc/self/status that are no measurement.
+fn link(path: &str) -> String {
+    fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Whether a line of /proc/self/status is no measurement.
 fn is_state(line: &str) -> bool {
-    const MEASURED: [&str; 13] = [
+    const MEASURED: [&str; 11] = [
         "State",
         "Vm",
         "Rss",
@@ -81,12 +89,10 @@ fn is_state(line: &str) -> bool {
         "voluntary",
         "nonvoluntary",
         "SigQ",
-        "CoreDumping",
+        "ShdPnd",
         "FDSize",
         "untag",
-        "Mems",
         "x86_",
-        "Speculation",
     ];
     !MEASURED.iter().any(|key| line.starts_with(key))
 }

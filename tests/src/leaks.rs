@@ -108,7 +108,7 @@ fn mounts(directory: &Path) -> BTreeSet<String> {
 
 /// Programs with the mark in their environment, and helpers that have a file
 /// of the fixture open.
-fn processes(directory: &Path, mark: &str) -> Vec<String> {
+pub(crate) fn processes(directory: &Path, mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for pid in numbers("/proc") {
         let of = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();

@@ -16,7 +16,7 @@ mod user;
 
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Field, Plan, flag};
-use crate::sys::{self, BorrowedFd, Errno, Fd, Status};
+use crate::sys::{self, BorrowedFd, Errno, Fd, Status, Watch};
 
 /// What pid 1 has of the monitor's: all of it is gone after exec.
 #[derive(Debug)]
@@ -26,6 +26,18 @@ pub(crate) struct Inherited {
     pub(crate) monitor: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
+}
+
+/// From here on the end of the monitor ends this process. If the monitor has
+/// gone before, no signal comes any more, but then nobody reads the faults.
+fn end_with_monitor(inherited: &Inherited) -> sys::Result<()> {
+    sys::die_with_parent()?;
+    let mut watches = [Watch { fd: inherited.monitor.borrow().0, events: 0, ready: 0 }];
+    sys::poll(&mut watches, Some(0))?;
+    match watches {
+        [Watch { ready: 0, .. }] => Ok(()),
+        _ => sys::exit(125),
+    }
 }
 
 /// Turns an errno into the fault of `call` at a step, for the record `index`.
@@ -48,8 +60,8 @@ pub(crate) fn run(plan: Plan<'static>, inherited: Inherited) -> ! {
 
 fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
-    // Before anything else: the monitor may already be gone.
-    sys::die_with_parent().map_err(at(Step::Launch, Call::Prctl, none))?;
+    // Before anything else.
+    end_with_monitor(inherited).map_err(at(Step::Launch, Call::Prctl, none))?;
     // While its root is put together, this process can be neither traced nor
     // looked into through /proc by anybody of the same user.
     sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
@@ -63,7 +75,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
         reaper::split(inherited)?;
     }
     exec::session(plan, terminal.as_ref())?;
-    user::become_user(plan)?;
+    user::become_user(plan, inherited)?;
     chdir::enter(plan)?;
     // From here on an end of this process counts as the program's own. The
     // monitor learns its process id from the packet.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Controller;
 use crate::error::{Error, Result, Stage};
 use setting::Setting;
+pub use weight::weight_of_shares;
 
 pub(super) mod cpuset;
 pub(super) mod setting;

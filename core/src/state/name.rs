@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind as IoErrorKind;
-use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -14,15 +13,32 @@ fn link(run: &Path, name: &str) -> PathBuf {
     run.join("names").join(name)
 }
 
-/// Gives the name to a container.
-pub(super) fn claim(run: &Path, name: &str, id: &str) -> Result<()> {
-    let link = link(run, name);
-    // One at a time: between finding a name stale and taking it nobody else
-    // may do the same.
+/// One at a time: between finding a name stale and taking it nobody else may
+/// do the same.
+fn alone(run: &Path) -> Result<File> {
     let names = run.join("names");
     let lock = File::open(&names).map_err(|error| io("open", &names, error))?;
     lock.lock().map_err(|error| io("flock", &names, error))?;
-    let _held = lock.as_fd();
+    Ok(lock)
+}
+
+/// Removes the names of containers that are no more.
+pub(super) fn sweep(run: &Path) -> Result<()> {
+    let names = run.join("names");
+    let _alone = alone(run)?;
+    for entry in fs::read_dir(&names).map_err(|error| io("opendir", &names, error))?.flatten() {
+        let owner = entry.file_name().to_str().and_then(|name| lookup(run, name));
+        if owner.is_none() {
+            fs::remove_file(entry.path()).map_err(|error| io("unlink", &entry.path(), error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the name to a container.
+pub(super) fn claim(run: &Path, name: &str, id: &str) -> Result<()> {
+    let link = link(run, name);
+    let _alone = alone(run)?;
     match symlink(id, &link) {
         Err(error) if error.kind() == IoErrorKind::AlreadyExists => {}
         other => return other.map_err(|error| io("symlink", &link, error)),

@@ -15,6 +15,14 @@ fn weight_of(shares: u32) -> f64 {
     10_f64.powf((l * l + 125.0 * l) / 612.0 - 7.0 / 34.0)
 }
 
+/// The weight that stands for some `cpu.shares`, 2 to 262144, as container
+/// engines convert them: 1024 are the usual 100.
+#[must_use]
+pub fn weight_of_shares(shares: u32) -> u32 {
+    let weight = weight_of(shares.clamp(2, MOST_SHARES)) - 1e-6;
+    (1..=10_000).find(|&whole| f64::from(whole) >= weight).unwrap_or(10_000)
+}
+
 /// The v1 `cpu.shares` for a v2 weight: the most shares that the engines'
 /// function maps to it, so 1 → 2, 100 → 1024, 10000 → 262144.
 pub(in crate::cgroup) fn shares(weight: u32) -> u32 {
@@ -46,7 +54,7 @@ pub(in crate::cgroup) fn cfq(weight: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{bfq, cfq, shares, weight_of};
+    use super::{bfq, cfq, shares, weight_of_shares};
 
     #[test]
     fn shares_meet_the_three_fixed_points() {
@@ -56,13 +64,9 @@ mod tests {
     #[test]
     fn every_weight_comes_back_from_its_shares() {
         for weight in 1..=10000 {
-            let back = (weight_of(shares(weight)) - 1e-6).ceil();
-            assert!(
-                (back - f64::from(weight)).abs() < 0.5,
-                "{weight} → {} → {back}",
-                shares(weight)
-            );
+            assert_eq!(weight_of_shares(shares(weight)), weight, "{}", shares(weight));
         }
+        assert_eq!([0, u32::MAX].map(weight_of_shares), [1, 10_000]);
     }
 
     #[test]

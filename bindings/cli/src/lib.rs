@@ -1,1 +1,0 @@
-//! libctr-cli
