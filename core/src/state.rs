@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
+pub use meta::RootMount;
 pub(crate) use meta::{Meta, Pids};
 pub(crate) use sweep::{bury, sweep};
 

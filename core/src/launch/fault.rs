@@ -26,6 +26,9 @@ pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
         (None, None) => call_alone(fault),
     };
     let error = Error::sys(stage, what, errno);
+    if let Some(hint) = record.filter(|_| is_refusal(fault)).and_then(|record| advice(&record)) {
+        return error.with_kind(ErrorKind::Unsupported).with_hint(hint);
+    }
     match (stage, fault.call, errno) {
         (Stage::Exec, Call::Execve, Errno::ENOENT | Errno::ENOTDIR) => {
             let hint = "it must exist inside the container, with its interpreter or loader";
@@ -39,13 +42,51 @@ pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
-        (Stage::Filesystem, Call::Fsopen, Errno::ENODEV) => {
-            error.with_hint("this kernel has no overlay file system (CONFIG_OVERLAY_FS)")
-        }
         (Stage::Launch | Stage::Filesystem, _, Errno::EPERM) => {
             error.with_hint("namespaces and mounts need CAP_SYS_ADMIN; run as root")
         }
         _ => error,
+    }
+}
+
+/// Whether the fault says that the root's overlay cannot be mounted here.
+pub(super) fn refuses_overlay(bytes: &[u8], fault: Fault) -> bool {
+    let record = plan::Plan::new(bytes)
+        .and_then(|plan| plan.records().find(|record| record.index == fault.index));
+    is_refusal(fault) && record.is_some_and(|record| record.kind == Kind::RootOverlay)
+}
+
+/// Whether a call that makes an overlay was refused for what the kernel or its
+/// file systems cannot do (fs/overlayfs/params.c, super.c): no overlayfs
+/// (ENODEV), no file-descriptor mounts (ENOSYS), a filter in front of them
+/// (EPERM); EINVAL for layers that are overlays of overlays already ("maximum
+/// fs stacking depth exceeded"), an upper layer on an overlay or on a file
+/// system without what one needs, layers with case folding, an option that
+/// this kernel does not know. What is wrong with the layers themselves
+/// (ENOENT, ELOOP for one that lies in another) or passes (ENOMEM, EBUSY) is
+/// none.
+fn is_refusal(fault: Fault) -> bool {
+    let makes_overlay = matches!(fault.call, Call::Fsopen | Call::Fsconfig | Call::Fsmount);
+    let errno = Errno::from_raw(fault.errno);
+    makes_overlay
+        && matches!(
+            errno,
+            Errno::EINVAL | Errno::ENODEV | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM
+        )
+}
+
+/// What to do where no overlay can be mounted.
+fn advice(record: &Record<'_>) -> Option<&'static str> {
+    match record.kind {
+        Kind::RootOverlay => Some(
+            "no overlay can be mounted on these directories (the kernel's log says why); \
+             an image or a rootfs would be copied instead",
+        ),
+        Kind::Overlay => Some(
+            "no overlay can be mounted on this directory (the kernel's log says why); \
+             mount it with type bind",
+        ),
+        _ => None,
     }
 }
 
