@@ -16,13 +16,14 @@ mod filesystem;
 pub(crate) mod groups;
 mod plan;
 mod program;
+mod root;
 mod security;
 #[allow(unsafe_code, reason = "the two clones, and what runs between them and exec")]
 mod spawn;
 mod stdio;
 mod verdict;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -38,14 +39,14 @@ use stdio::Streams;
 use crate::cgroup::Setup;
 use crate::container::{Container, Started};
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::image::{Image, RootDirectory};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
-use crate::sandbox::{self, Sandbox, Upper};
-use crate::spec::{Network, Pull, Root, RunSpec, Seccomp, UserNamespace, Writable};
+use crate::sandbox::{self, Upper};
+use crate::spec::{Network, Root, RunSpec, Seccomp, UserNamespace, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use plan::Plan;
+use root::RootParts;
 use verdict::{Failure, verdict};
 
 /// What a run needs that no document can carry.
@@ -69,7 +70,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     spec.validate()?;
     refuse_what_is_missing(spec)?;
 
-    let root = root(runtime, spec)?;
+    let root = root::find(runtime, spec)?;
     let id = crate::state::new_id()?;
     let hostname = spec.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let config = root.image.as_ref().and_then(|image| image.config.config().as_ref());
@@ -248,60 +249,6 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
                 .map_err(|error: Error| error.with_hint("run as root"))
         }
         _ => Ok(()),
-    }
-}
-
-/// The root's layers, and what keeps them.
-struct RootParts {
-    sandbox: Sandbox,
-    top: RootDirectory,
-    image: Option<Image>,
-    /// As the caller named it.
-    name: String,
-}
-
-fn root(runtime: &Runtime, spec: &RunSpec) -> Result<RootParts> {
-    match spec.root() {
-        Root::Host => Ok(RootParts {
-            sandbox: Sandbox::host(&[runtime.data(), runtime.run_directory()]),
-            top: RootDirectory::default(),
-            image: None,
-            name: "host".into(),
-        }),
-        Root::Directory(path) => {
-            let found = fs::canonicalize(path).map_err(|error| {
-                Error::io(Stage::Rootfs, format!("rootfs: realpath({path:?})"), error)
-            })?;
-            if !found.is_dir() {
-                return Err(Error::invalid(
-                    Stage::Rootfs,
-                    format!("rootfs: {path:?} is no directory"),
-                ));
-            }
-            Ok(RootParts {
-                name: path.display().to_string(),
-                sandbox: Sandbox::layers(vec![found]),
-                top: RootDirectory::default(),
-                image: None,
-            })
-        }
-        Root::Image(name) => {
-            if spec.pull == Pull::Always {
-                let message =
-                    "pull: always needs a registry client, which this version does not have";
-                return Err(Error::new(Stage::Image, ErrorKind::Unsupported, message)
-                    .with_hint("load the image from an archive and use pull: missing or never"));
-            }
-            let image = runtime.images()?.get(name)?;
-            let lowers = image.layers.iter().rev().map(|layer| layer.path.clone()).collect();
-            Ok(RootParts {
-                sandbox: Sandbox::layers(lowers),
-                top: image.root,
-                name: name.into(),
-                image: Some(image),
-            })
-        }
-        Root::Bundle(path) => Err(Error::invalid(Stage::Rootfs, format!("bundle: {path:?}"))),
     }
 }
 

@@ -127,6 +127,11 @@ impl Drop for Tmpfs<'_> {
     }
 }
 
+fn open(run: PathBuf, data: PathBuf) -> Runtime {
+    let (run, data) = (Some(run), Some(data));
+    Runtime::open(&RuntimeOptions { run, data, ..RuntimeOptions::default() }).expect("runtime")
+}
+
 /// How the root of a container is made, by starting it.
 fn root_of(fixture: &Fixture, mut spec: RunSpec) -> RootMount {
     spec.args = vec!["/probe".into(), "forever".into()];
@@ -237,9 +242,7 @@ fn image_in_a_store_on_a_nested_overlay_is_copied() {
     let Some(nested) = nested() else { return };
     let (fixture, root) = (&nested.fixture, nested.rootfs());
     let (run, data) = (fixture.path().join("run2"), nested.place.join("data"));
-    let mut options = RuntimeOptions::default();
-    (options.run, options.data) = (Some(run), Some(data.clone()));
-    let runtime = Runtime::open(&options).expect("runtime");
+    let runtime = open(run, data.clone());
     let images = runtime.images().expect("store");
     images.import(Source::Path(root), Some("probe"), &ImportOptions::default()).expect("import");
 
@@ -288,10 +291,7 @@ fn copy_that_does_not_fit_is_an_error_that_leaves_nothing() {
 fn root_that_contains_the_data_directory_cannot_be_copied() {
     let Some(nested) = nested() else { return };
     let root = nested.rootfs();
-    let mut options = RuntimeOptions::default();
-    options.run = Some(nested.fixture.path().join("run2"));
-    options.data = Some(root.join("data"));
-    let runtime = Runtime::open(&options).expect("runtime");
+    let runtime = open(nested.fixture.path().join("run2"), root.join("data"));
     let error = runtime.run(&nested.spec(&root, &["uid"]), RunOptions::default());
     let error = error.expect_err("a copy of itself");
     assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::Rootfs));

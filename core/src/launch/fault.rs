@@ -200,3 +200,60 @@ impl Arguments<'_> {
         format!("{:?}", text.unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Plan;
+    use super::{error, refuses_overlay};
+    use crate::error::{ErrorKind, Stage};
+    use libctr_helper::fault::{Call, Fault, Step};
+    use libctr_helper::plan::Kind;
+    use nix::errno::Errno;
+
+    fn fault(call: Call, index: u16, errno: Errno) -> Fault {
+        Fault { step: Step::Filesystem, call, index, errno: errno as i32 }
+    }
+
+    /// Record 0 is a view, record 1 the root.
+    fn plan() -> Vec<u8> {
+        let mut plan = Plan::new();
+        plan.record(Kind::Overlay, |body| {
+            body.u32(0).string("/source").string("target").string("u").string("w");
+        });
+        plan.record(Kind::RootOverlay, |body| {
+            body.u32(0).string("m").string("u").string("w").u32(1).string("/lower");
+        });
+        plan.to_bytes()
+    }
+
+    #[test]
+    fn refusal_of_the_roots_overlay_is_told_from_other_failures() {
+        let plan = plan();
+        let refuses = |call, index, errno| refuses_overlay(&plan, fault(call, index, errno));
+        for errno in [Errno::EINVAL, Errno::ENODEV, Errno::ENOSYS, Errno::EOPNOTSUPP] {
+            assert!(refuses(Call::Fsconfig, 1, errno), "{errno}");
+        }
+        assert!(refuses(Call::Fsopen, 1, Errno::EPERM));
+        assert!(refuses(Call::Fsmount, 1, Errno::EINVAL));
+        for errno in [Errno::ENOENT, Errno::ELOOP, Errno::ENOMEM, Errno::EBUSY, Errno::EACCES] {
+            assert!(!refuses(Call::Fsconfig, 1, errno), "{errno}");
+        }
+        assert!(!refuses(Call::MoveMount, 1, Errno::EINVAL));
+        assert!(!refuses(Call::Fsconfig, 0, Errno::EINVAL));
+        assert!(!refuses(Call::Fsconfig, Fault::NO_RECORD, Errno::EINVAL));
+    }
+
+    #[test]
+    fn refused_overlay_is_unsupported_and_says_what_helps() {
+        let refused = error(&plan(), fault(Call::Fsconfig, 1, Errno::EINVAL));
+        assert_eq!((refused.kind(), refused.stage()), (ErrorKind::Unsupported, Stage::Filesystem));
+        let text = "fsconfig(overlay of 1 lower layers from \"/lower\", upper \"u\")";
+        assert_eq!(refused.message(), text);
+        assert!(refused.hint().is_some_and(|hint| hint.ends_with("would be copied instead")));
+        let view = error(&plan(), fault(Call::Fsopen, 0, Errno::ENODEV));
+        assert_eq!((view.kind(), view.errno()), (ErrorKind::Unsupported, Some(19)));
+        assert!(view.hint().is_some_and(|hint| hint.ends_with("mount it with type bind")));
+        let absent = error(&plan(), fault(Call::Fsconfig, 1, Errno::ENOENT));
+        assert_eq!((absent.kind(), absent.hint()), (ErrorKind::NotFound, None));
+    }
+}

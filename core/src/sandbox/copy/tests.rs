@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, mkdirat};
@@ -94,7 +95,7 @@ fn root_directory_is_as_asked_and_whiteouts_below_nothing_are_not_copied() {
     let lower = place.path().join("lower");
     fs::create_dir(&lower).expect("directory");
     nix::sys::stat::mknod(&lower.join("gone"), SFlag::S_IFCHR, Mode::empty(), 0).expect("mknod");
-    let root = copied(&[lower.clone()], &place.path().join("base")).expect("copy");
+    let root = copied(from_ref(&lower), &place.path().join("base")).expect("copy");
     let (found, old) = (root.metadata().expect("root"), lower.metadata().expect("lower"));
     assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o711, 7, 8));
     assert_eq!((found.mtime(), found.mtime_nsec()), (old.mtime(), old.mtime_nsec()));
@@ -126,7 +127,7 @@ fn copy_that_would_contain_itself_is_refused() {
     fs::create_dir(&lower).expect("directory");
     symlink("lower", place.path().join("link")).expect("link");
     for base in [lower.join("data"), place.path().join("link/data2")] {
-        let error = refused(&[lower.clone()], &base);
+        let error = refused(from_ref(&lower), &base);
         assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::Rootfs));
         let text = format!("private copy: {lower:?} contains the copy, {base:?}");
         assert_eq!(error.message(), text);
@@ -183,7 +184,7 @@ fn tree_that_is_too_deep_is_refused() {
         mkdirat(&at, "d", Mode::S_IRWXU).expect("directory");
         at = open_at(at.as_fd(), "d", OFlag::O_PATH, Mode::empty()).expect("open");
     }
-    let error = refused(&[lower.clone()], &place.path().join("base"));
+    let error = refused(from_ref(&lower), &place.path().join("base"));
     assert_eq!(error.to_string(), "rootfs: private copy: more than 2048 directories deep");
     let here = File::open(place.path()).expect("directory");
     for name in ["lower", "base"] {
