@@ -152,6 +152,24 @@ fn root_on_one_file_system_is_an_overlay() {
 }
 
 #[test]
+fn long_and_odd_paths_are_no_reason_for_a_copy() {
+    let Some(fixture) = fixture() else { return };
+    let odd = format!("{}/{}/odd,na:me\\ \\,", "d".repeat(200), "e".repeat(200));
+    let mut spec = fixture.probe(&["list", "/"]);
+    spec.mounts.clear();
+    spec.rootfs = Some(fixture.rootfs(&format!("{odd}/root")));
+    let runtime = open(fixture.directory(&odd).join("run"), fixture.directory(&odd).join("data"));
+    for writable in [Writable::Memory, Writable::Disk] {
+        spec.writable = Some(writable);
+        let options = RunOptions { stdin: Stdio::Pipe, ..RunOptions::default() };
+        spec.args = vec!["/probe".into(), "echo".into()];
+        let container = runtime.run(&spec, options).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(container.info().expect("info").root, RootMount::Overlay);
+        container.stop(Duration::ZERO).expect("stop");
+    }
+}
+
+#[test]
 fn root_on_a_nested_overlay_is_a_copy_that_goes_at_the_end() {
     let Some(nested) = nested() else { return };
     let (fixture, root) = (&nested.fixture, nested.rootfs());
