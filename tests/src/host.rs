@@ -97,8 +97,9 @@ fn is_state(line: &str) -> bool {
     !MEASURED.iter().any(|key| line.starts_with(key))
 }
 
-/// Serial number of the session keyring.
-fn session_keyring() -> i64 {
+/// Serial number of this process' session keyring; negative if it has none.
+#[must_use]
+pub fn session_keyring() -> i64 {
     const GET_KEYRING_ID: libc::c_int = 0;
     const SESSION_KEYRING: libc::c_int = -3;
     // SAFETY: numbers only.
