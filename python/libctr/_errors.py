@@ -33,13 +33,13 @@ class CtrError(Exception):
         errno: int | None = None,
         hint: str | None = None,
     ) -> None:
-        super().__init__(message)
+        # Not super(): the next class may be a twin with arguments of its own.
+        Exception.__init__(self, message)
         self.kind = kind
         self.stage = stage
         self.hint = hint
         self.errno: int | None = errno
-        if isinstance(self, OSError) and errno is not None:
-            self.strerror = os.strerror(errno)
+        self.strerror: str | None = None if errno is None else os.strerror(errno)
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else type(self).__name__

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ._errors import ExitError
 
-T = TypeVar("T", str, bytes)
+T = TypeVar("T", bound=str | bytes)
 
 
 class Outcome(str, enum.Enum):

@@ -32,7 +32,7 @@ impl Runtime {
     #[new]
     #[pyo3(signature = (*, run=None, data=None))]
     fn new(py: Python<'_>, run: Option<PathBuf>, data: Option<PathBuf>) -> PyResult<Runtime> {
-        let options = RuntimeOptions { run, data };
+        let options = RuntimeOptions { run, data, ..RuntimeOptions::default() };
         let inner =
             py.detach(|| libctr::Runtime::open(&options)).map_err(|error| raised(py, &error))?;
         Ok(Runtime { inner, owner: std::process::id() })
@@ -116,6 +116,7 @@ impl Runtime {
         libctr::Runtime::open(&RuntimeOptions {
             run: Some(self.inner.run_directory().into()),
             data: Some(self.inner.data().into()),
+            ..RuntimeOptions::default()
         })
     }
 }

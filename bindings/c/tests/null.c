@@ -125,7 +125,7 @@ static void with_handles(const char *run, const char *data)
     ctr_buf_free(&buf);
     CHECK(ctr_container_stop(c, 0, NULL, NULL) == CTR_OK);
     CHECK(ctr_wait(c, -1, NULL, NULL) == CTR_OK);
-    refused(ctr_container_kill(c, 9, 0, &err), CTR_E_NOT_RUNNING, "ESRCH");
+    refused(ctr_container_kill(c, 9, 0, &err), CTR_E_NOT_RUNNING, "not running");
     ctr_container_unref(c);
     ctr_runtime_close(rt);
 }

@@ -206,13 +206,23 @@ impl Dir {
     /// Replaces `name` as a whole: temporary name, fsync, rename, fsync of
     /// this directory. A crash leaves the old content or the new one.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let temporary = format!("{name}.new");
+        let temporary = temporary(name);
         self.remove(&temporary)?;
         let mut file = self.create(&temporary)?;
         file.write_all(bytes).map_err(|error| self.io("write", &temporary, error))?;
         file.sync_all().map_err(|error| self.io("fsync", &temporary, error))?;
         self.rename(&temporary, self, name)?;
         self.sync()
+    }
+
+    /// Whether a replacement of `name` was begun and not finished.
+    pub(crate) fn is_half_replaced(&self, name: &str) -> Result<bool> {
+        Ok(self.stat(temporary(name).as_bytes())?.is_some())
+    }
+
+    /// Removes what a replacement that was not finished has left.
+    pub(crate) fn forget_replacement(&self, name: &str) -> Result<()> {
+        self.remove(&temporary(name))
     }
 
     /// `renameat`.
@@ -251,6 +261,11 @@ impl Dir {
         let path = self.path.join(name);
         super::unwrap_io(&format!("{call}({path:?})"), error)
     }
+}
+
+/// Where a replacement is written first.
+fn temporary(name: &str) -> String {
+    format!("{name}.new")
 }
 
 /// The type bits of a `stat` result.

@@ -112,6 +112,12 @@ impl Store {
         let layers = dir.dir("layers")?;
         let store = Store { dir, layers };
         stage::sweep(&store.dir, &|dead| store.undo(dead))?;
+        // Whoever writes the index holds its lock, so with the lock a
+        // half-written one is nobody's.
+        if store.dir.is_half_replaced("index.json")? {
+            let _locked = Locked::open(&store.dir)?;
+            store.dir.forget_replacement("index.json")?;
+        }
         Ok(store)
     }
 
