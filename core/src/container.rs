@@ -221,9 +221,14 @@ impl Container {
         Ok(())
     }
 
-    /// pid 1 of a container that runs.
+    /// pid 1 of a container that runs: the handle may be older than its end.
     fn running(&self) -> Result<BorrowedFd<'_>> {
-        self.init.as_ref().map(AsFd::as_fd).ok_or_else(|| self.not_running())
+        if let (Some(helper), Some(init)) = (&self.helper, &self.init)
+            && !wait::until_readable(helper.as_fd(), Some(Duration::ZERO))?
+        {
+            return Ok(init.as_fd());
+        }
+        Err(self.not_running())
     }
 
     fn not_running(&self) -> Error {

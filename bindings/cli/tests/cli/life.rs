@@ -44,18 +44,18 @@ fn stop_uses_the_stop_signal() {
 #[test]
 fn kill_sends_a_signal() {
     let Some(bench) = Bench::new() else { return };
-    bench.detached(&["--name", "a"], POLITE);
-    bench.detached(&["--name", "b"], STUBBORN);
+    bench.detached(&["--name", "polite"], POLITE);
+    bench.detached(&["--name", "stubborn"], STUBBORN);
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(bench.ctrun(&["kill", "-s", "TERM", "a"]).good(), "a\n");
-    assert_eq!(bench.ctrun(&["kill", "b"]).good(), "b\n");
-    assert_eq!(bench.ctrun(&["wait", "a", "b"]).good(), "4\n137\n");
-    let text = bench.ctrun(&["kill", "a"]).bad(125);
+    assert_eq!(bench.ctrun(&["kill", "-s", "TERM", "polite"]).good(), "polite\n");
+    assert_eq!(bench.ctrun(&["kill", "stubborn"]).good(), "stubborn\n");
+    assert_eq!(bench.ctrun(&["wait", "polite", "stubborn"]).good(), "4\n137\n");
+    let text = bench.ctrun(&["kill", "polite"]).bad(125);
     assert!(
         text.starts_with("ctrun: state: container ") && text.ends_with(" not running\n"),
         "{text}"
     );
-    let text = bench.ctrun(&["kill", "-s", "NONSENSE", "a"]).bad(125);
+    let text = bench.ctrun(&["kill", "-s", "NONSENSE", "polite"]).bad(125);
     assert!(text.contains("expected a signal such as TERM, SIGTERM or 15"), "{text}");
 }
 

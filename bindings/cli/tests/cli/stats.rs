@@ -25,7 +25,7 @@ fn figures_are_shown_once() {
 #[test]
 fn figures_go_on_until_interrupted() {
     let Some(bench) = Bench::new() else { return };
-    bench.detached(&["--name", "a"], "sleep 60");
+    bench.detached(&["--name", "idle"], "sleep 60");
     let mut command = bench.command(&["stats", "--format", "json"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("ctrun");
@@ -33,7 +33,7 @@ fn figures_go_on_until_interrupted() {
     for _ in 0..2 {
         let line = lines.next().expect("a line").expect("a line");
         let samples: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(samples[0]["name"], "a");
+        assert_eq!(samples[0]["name"], "idle");
     }
     signal(&child, Signal::SIGINT);
     assert_eq!(child.wait().expect("ctrun").code(), Some(0));
