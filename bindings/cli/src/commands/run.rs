@@ -17,10 +17,10 @@ use libctr::spec::{Pull, RunSpec, Text};
 use libctr::{Container, Error, ErrorKind, Exit, Outcome, Stage};
 
 use crate::arguments::Global;
+use crate::attach::Signals;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
-use crate::signals::Signals;
 use streams::Streams;
 
 /// More than any document that the library reads.
