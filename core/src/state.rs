@@ -54,6 +54,33 @@ pub(crate) struct Created {
     pub(crate) status: File,
 }
 
+/// A lock on a directory. It is given back when dropped, not only by closing
+/// the file: a descriptor that another process has inherited would keep it.
+#[derive(Debug)]
+struct Held(File);
+
+impl Held {
+    fn shared(path: &Path) -> Result<Held> {
+        Held::with(path, File::lock_shared)
+    }
+
+    fn alone(path: &Path) -> Result<Held> {
+        Held::with(path, File::lock)
+    }
+
+    fn with(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> Result<Held> {
+        let file = File::open(path).map_err(|error| io("open", path, error))?;
+        lock(&file).map_err(|error| io("flock", path, error))?;
+        Ok(Held(file))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 fn io(call: &str, path: &Path, error: std::io::Error) -> Error {
     Error::io(Stage::State, format!("{call}({path:?})"), error)
 }
@@ -96,8 +123,7 @@ impl StateDir {
     /// what is not locked then belongs to nobody.
     fn locked(new: &Path) -> Result<OwnedFd> {
         let above = new.parent().unwrap_or(new);
-        let making = File::open(above).map_err(|error| io("open", above, error))?;
-        making.lock_shared().map_err(|error| io("flock", above, error))?;
+        let _making = Held::shared(above)?;
         DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
         let lock = create(&new.join("lock"))?;
         let lock = sys::high(lock.into())

@@ -26,7 +26,8 @@ pub fn probe_path() -> &'static Path {
 /// A runtime of one test. When it is dropped nothing may be left.
 #[derive(Debug)]
 pub struct Fixture {
-    runtime: Runtime,
+    /// There until the fixture is dropped.
+    runtime: Option<Runtime>,
     directory: TempDir,
     mark: String,
     before: Before,
@@ -52,7 +53,7 @@ impl Fixture {
         let before = Before::look(directory.path());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Fixture {
-            runtime: Runtime::open(&options_in(directory.path())).expect("runtime"),
+            runtime: Some(Runtime::open(&options_in(directory.path())).expect("runtime")),
             mark: format!("{}.{number}", std::process::id()),
             directory,
             before,
@@ -63,7 +64,7 @@ impl Fixture {
     /// The runtime.
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
-        &self.runtime
+        self.runtime.as_ref().expect("a fixture in use")
     }
 
     /// A second runtime on the same directories; opening it sweeps them.
@@ -123,7 +124,7 @@ impl Fixture {
     /// Those of [`Runtime::run`].
     pub fn try_start(&self, spec: &RunSpec) -> Result<Container, Error> {
         let (stdin, stdout, stderr) = (Stdio::Pipe, Stdio::Pipe, Stdio::Pipe);
-        self.runtime.run(spec, RunOptions { stdin, stdout, stderr, ..RunOptions::default() })
+        self.runtime().run(spec, RunOptions { stdin, stdout, stderr, ..RunOptions::default() })
     }
 
     /// As [`Fixture::try_start`]; an error fails the test.
@@ -194,6 +195,8 @@ fn options_in(directory: &Path) -> RuntimeOptions {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
+        // It holds the image store open.
+        drop(self.runtime.take());
         if !std::thread::panicking() {
             self.assert_clean();
         }

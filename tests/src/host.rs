@@ -32,13 +32,19 @@ impl HostState {
         for name in ["cwd", "root", "exe"] {
             state.insert(name.into(), link(&format!("/proc/self/{name}")));
         }
+        // Other tests begin and wait at any moment, in threads of their names;
+        // a thread that this one or the library makes has this one's name.
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let (process, own) = (std::process::id().to_string(), read("/proc/thread-self/comm"));
         for thread in names("/proc/self/task".as_ref()) {
             let directory = format!("/proc/self/task/{thread}");
+            if thread != process && read(&format!("{directory}/comm")) != own {
+                continue;
+            }
             for name in names(format!("{directory}/ns").as_ref()) {
                 state.insert(format!("{thread} {name}"), link(&format!("{directory}/ns/{name}")));
             }
-            let status = fs::read_to_string(format!("{directory}/status")).unwrap_or_default();
-            for line in status.lines().filter(|line| is_state(line)) {
+            for line in read(&format!("{directory}/status")).lines().filter(|line| is_state(line)) {
                 let (key, value) = line.split_once(':').unwrap_or_default();
                 state.insert(format!("{thread} {key}"), value.into());
             }
@@ -81,7 +87,8 @@ fn link(path: &str) -> String {
 
 /// Whether a line of /proc/self/status is no measurement.
 fn is_state(line: &str) -> bool {
-    const MEASURED: [&str; 11] = [
+    const MEASURED: [&str; 12] = [
+        "Threads",
         "State",
         "Vm",
         "Rss",
@@ -97,8 +104,9 @@ fn is_state(line: &str) -> bool {
     !MEASURED.iter().any(|key| line.starts_with(key))
 }
 
-/// Serial number of the session keyring.
-fn session_keyring() -> i64 {
+/// Serial number of this process' session keyring; negative if it has none.
+#[must_use]
+pub fn session_keyring() -> i64 {
     const GET_KEYRING_ID: libc::c_int = 0;
     const SESSION_KEYRING: libc::c_int = -3;
     // SAFETY: numbers only.

@@ -17,7 +17,7 @@ mod leaks;
 mod skip;
 
 pub use fixture::{Fixture, fixture, probe_path};
-pub use host::HostState;
+pub use host::{HostState, session_keyring};
 pub use skip::{images, in_vm, runs, skip};
 
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use super::Container;
 use crate::error::{Error, Result, Stage};
 use crate::spec::{Keep, Limits};
+use crate::sys;
 use crate::wait::Exit;
 
 /// What a container wrote, and how it ended.
@@ -191,12 +192,7 @@ impl<'a> Feed<'a> {
 
     fn write(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
-        // SIGPIPE must not reach the host: a pipe without reader is seen by
-        // poll as an error before anything is written.
-        let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)];
-        let _ = nix::poll::poll(&mut fds, PollTimeout::ZERO);
-        let gone = fds[0].revents().is_some_and(|flags| flags.contains(PollFlags::POLLERR));
-        match if gone { Ok(0) } else { pipe.write(self.rest) } {
+        match sys::write_quietly(pipe.as_fd(), self.rest) {
             Ok(0) => self.pipe = None,
             Ok(n) => {
                 self.rest = &self.rest[n..];
@@ -204,7 +200,8 @@ impl<'a> Feed<'a> {
                     self.pipe = None;
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // The reader has gone.
             Err(_) => self.pipe = None,
         }
     }

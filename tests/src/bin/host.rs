@@ -2,11 +2,12 @@
 //! single thread.
 //!
 //! ```text
-//! host RUN DATA loop|hold|leave SPEC      SPEC is a RunSpec as JSON
+//! host RUN DATA loop|hold|leave|wait SPEC      SPEC is a RunSpec as JSON
 //! ```
 //!
 //! `loop` runs containers in four threads until it is killed, `hold` starts
-//! one, prints its id and waits, `leave` starts one, prints its id and ends.
+//! one, prints its id and waits, `leave` starts one, prints its id and ends,
+//! `wait` runs one to its end.
 
 use std::env;
 use std::error::Error;
@@ -42,6 +43,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         return failed.map_or(Ok(()), |error| Err(error.into()));
     }
     let container = runtime.run(&spec, RunOptions::default())?;
+    if mode == "wait" {
+        return match container.wait(None)? {
+            Some(exit) if exit.success() => Ok(()),
+            exit => Err(format!("{exit:?}").into()),
+        };
+    }
     writeln!(stdout(), "{}", container.id())?;
     if mode == "hold" {
         thread::sleep(Duration::from_secs(3600));

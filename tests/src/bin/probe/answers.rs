@@ -23,7 +23,7 @@ pub(crate) fn answer(name: &str, words: &[&str]) -> Option<Result<Vec<u8>>> {
         "seccomp" => status(&["Seccomp"]),
         "umask" => status(&["Umask"]),
         "signals" => status(&["SigBlk", "SigIgn", "SigCgt"]),
-        "dumpable" => status(&["CoreDumping"]),
+        "cpus" => status(&["Cpus_allowed_list"]),
         "mounts" => read("/proc/self/mountinfo"),
         "limits" => read("/proc/self/limits"),
         "cgroup" => read("/proc/self/cgroup"),
