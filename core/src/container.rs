@@ -9,6 +9,7 @@
 //! with its host process.
 
 mod info;
+mod life;
 mod log;
 mod output;
 mod terminal;
@@ -16,11 +17,14 @@ mod terminal;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libctr_helper::message::Control;
 use nix::errno::Errno;
 use nix::libc;
+use once_cell::sync::OnceCell;
+
+use life::Life;
 
 pub use info::{Info, Status};
 pub use log::{LogEntry, LogReader, LogStream};
@@ -30,9 +34,12 @@ pub use terminal::{resize_terminal, terminal_size};
 use crate::cgroup::Stats;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::runtime::Runtime;
-use crate::state::{Meta, StateDir};
+use crate::state::{self, Meta, StateDir};
 use crate::wait::{self, Exit};
 use crate::{cgroup, spec, sys};
+
+/// How long a killed pid 1 may take to end, with all its processes.
+const LAST_BREATH: Duration = Duration::from_secs(10);
 
 /// A container. C: `ctr_container_t`.
 #[doc(alias = "ctr_container_t")]
@@ -43,11 +50,8 @@ pub struct Container {
     meta: Meta,
     /// The process that made this handle: a forked child may only drop it.
     owner: u32,
-    /// Becomes readable when the helper ends. `None`: it has ended before.
-    helper: Option<OwnedFd>,
-    /// pid 1 of the container.
-    init: Option<OwnedFd>,
-    pid: Option<i32>,
+    /// Its processes. Unset while another process is still starting it.
+    life: OnceCell<Life>,
     /// The file of the exit record.
     exit: File,
     record: Mutex<Option<Exit>>,
@@ -78,9 +82,11 @@ impl Container {
             dir,
             meta,
             owner: std::process::id(),
-            helper: Some(started.helper),
-            init: Some(started.pidfd),
-            pid: Some(started.pid),
+            life: OnceCell::with_value(Life {
+                helper: Some(started.helper),
+                init: Some(started.pidfd),
+                pid: Some(started.pid),
+            }),
             exit: started.exit,
             record: Mutex::new(None),
             streams: Mutex::new(started.streams),
@@ -92,25 +98,13 @@ impl Container {
     pub(crate) fn open(runtime: &Runtime, dir: StateDir) -> Result<Container> {
         let meta = dir.meta()?;
         let exit = dir.exit_file()?;
-        let pids = dir.pids()?;
-        let (mut helper, mut init) = (None, None);
-        if let Some(pids) = pids {
-            // Process ids are used again; but as long as the lock is held the
-            // helper lives, and pid 1 is not reaped before the helper ends.
-            helper = sys::pidfd_open(pids.helper).ok();
-            init = sys::pidfd_open(pids.init).ok();
-        }
-        if dir.lock()?.is_some() {
-            (helper, init) = (None, None);
-        }
+        let life = Life::look(&dir)?.map_or_else(OnceCell::new, OnceCell::with_value);
         Ok(Container {
             runtime: runtime.clone(),
             dir,
             meta,
             owner: std::process::id(),
-            helper,
-            init,
-            pid: pids.map(|pids| pids.init),
+            life,
             exit,
             record: Mutex::new(None),
             streams: Mutex::new([None, None, None]),
@@ -151,8 +145,11 @@ impl Container {
     #[doc(alias = "ctr_wait")]
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Option<Exit>> {
         self.owned()?;
-        if let Some(helper) = &self.helper {
-            if !wait::until_readable(helper.as_fd(), timeout)? {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let Some(life) = self.begun(deadline)? else { return Ok(None) };
+        if let Some(helper) = &life.helper {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if !wait::until_readable(helper.as_fd(), left)? {
                 return Ok(None);
             }
             // Only where the host is the first process of its pid namespace
@@ -161,25 +158,41 @@ impl Container {
         }
         let mut record = self.record.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if record.is_none() {
-            *record = Some(wait::read(&self.exit)?.unwrap_or_else(Exit::lost));
+            *record = Some(match wait::read(&self.exit)? {
+                Some(exit) => exit,
+                None => self.lost(life)?,
+            });
         }
         Ok(record.clone())
     }
 
+    /// The helper was killed. The kernel kills pid 1 for it; what else it
+    /// would have done is done here.
+    fn lost(&self, life: &Life) -> Result<Exit> {
+        if let Some(init) = &life.init {
+            wait::until_readable(init.as_fd(), Some(LAST_BREATH))?;
+            sys::reap_pidfd(init.as_fd());
+        }
+        // What cannot be removed now is tried again at the next opening.
+        let _ = state::bury(self.runtime.run_directory(), &self.dir);
+        Ok(Exit::lost())
+    }
+
     /// A descriptor for event loops: readable once the container has ended,
-    /// and from then on. `None`: it had ended when this handle was opened.
+    /// and from then on. `None`: it had ended when this handle was opened, or
+    /// another process is still starting it.
     /// C: `ctr_container_event_fd`.
     #[doc(alias = "ctr_container_event_fd")]
     #[must_use]
     pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.helper.as_ref().map(AsFd::as_fd)
+        self.life()?.helper.as_ref().map(AsFd::as_fd)
     }
 
     /// The pidfd of the container's pid 1. C: `ctr_container_pidfd`.
     #[doc(alias = "ctr_container_pidfd")]
     #[must_use]
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.init.as_ref().map(AsFd::as_fd)
+        self.life()?.init.as_ref().map(AsFd::as_fd)
     }
 
     /// Takes the caller's end of standard input (0), output (1) or error (2),
@@ -208,27 +221,34 @@ impl Container {
     #[doc(alias = "ctr_container_kill")]
     pub fn kill(&self, signal: i32) -> Result<()> {
         self.owned()?;
+        if signal == libc::SIGKILL {
+            return self.control(Control::Kill);
+        }
         let init = self.running()?;
         sys::pidfd_send_signal(init, signal).map_err(|errno| {
             let error =
                 Error::sys(Stage::State, format!("pidfd_send_signal(pid 1, {signal})"), errno);
             if errno == Errno::EINVAL { error.with_kind(ErrorKind::InvalidInput) } else { error }
-        })?;
-        // A process that the v1 freezer holds does not even die.
-        if signal == libc::SIGKILL && self.is_paused().unwrap_or(false) {
-            self.meta.groups.thaw()?;
-        }
-        Ok(())
+        })
     }
 
-    /// pid 1 of a container that runs: the handle may be older than its end.
+    /// pid 1 of a container that runs.
     fn running(&self) -> Result<BorrowedFd<'_>> {
-        if let (Some(helper), Some(init)) = (&self.helper, &self.init)
-            && !wait::until_readable(helper.as_fd(), Some(Duration::ZERO))?
-        {
-            return Ok(init.as_fd());
+        let init = self.alive()?.init.as_ref();
+        init.map(AsFd::as_fd).ok_or_else(|| self.not_running())
+    }
+
+    /// Its processes, as long as it has not ended. A process that has ended
+    /// and is not reaped still takes signals, and files that are gone read as
+    /// "not measured", so this is asked first.
+    fn alive(&self) -> Result<&Life> {
+        let life = self.life().ok_or_else(|| self.not_running())?;
+        match &life.helper {
+            Some(helper) if !wait::until_readable(helper.as_fd(), Some(Duration::ZERO))? => {
+                Ok(life)
+            }
+            _ => Err(self.not_running()),
         }
-        Err(self.not_running())
     }
 
     fn not_running(&self) -> Error {
@@ -246,7 +266,7 @@ impl Container {
     }
 
     fn control(&self, control: Control) -> Result<()> {
-        let helper = self.helper.as_ref().ok_or_else(|| self.not_running())?;
+        let helper = self.alive()?.helper.as_ref().ok_or_else(|| self.not_running())?;
         sys::pidfd_queue(helper.as_fd(), Control::SIGNAL, control.to_value())
             .map_err(|errno| Error::sys(Stage::State, "pidfd_send_signal(helper)", errno))
     }

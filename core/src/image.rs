@@ -19,42 +19,26 @@ use std::io;
 
 use crate::error::{Error, Stage};
 
-mod attributes;
-mod collect;
 mod compression;
 mod digest;
 mod dir;
-mod find;
-#[cfg(test)]
-mod forge;
 mod import;
-mod index;
-mod inspect;
-mod layer;
 mod limits;
-mod list;
 mod load;
-mod pack;
 mod reference;
 mod save;
 mod source;
-mod stage;
 mod store;
 mod tar;
-mod transaction;
 mod unpack;
 
-pub use collect::Removed;
 pub use import::ImportOptions;
-pub use inspect::{Inspect, InspectLayer};
-pub use layer::{Layer, RootDirectory};
 pub use limits::{Limits, OnProgress, Progress, Step};
-pub use list::Summary;
 pub use load::LoadOptions;
 pub use reference::Reference;
 pub use save::ArchiveFormat;
 pub use source::Source;
-pub use store::{Image, Store};
+pub use store::{Image, Inspect, InspectLayer, Layer, Removed, RootDirectory, Store, Summary};
 
 /// Input that is wrong.
 pub(crate) fn bad(text: impl Into<String>) -> Error {
@@ -81,3 +65,6 @@ pub(crate) fn unwrap_io(call: &str, error: io::Error) -> Error {
         Err(error) => Error::io(Stage::Image, call, error),
     }
 }
+
+#[cfg(test)]
+mod tests;

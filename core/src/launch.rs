@@ -7,6 +7,7 @@
 //! here on failure; from then on the helper undoes.
 
 mod channel;
+mod describe;
 mod fault;
 mod filesystem;
 pub(crate) mod groups;
@@ -20,25 +21,25 @@ mod stdio;
 use std::fs::{self, DirBuilder, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use libctr_helper::fault::Fault;
 use libctr_helper::message::{Control, Message};
-use libctr_helper::plan::{Field, Kind, controller, flag, when};
+use libctr_helper::plan::Field;
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
 
-use crate::cgroup::{Controller, Groups, Setup};
+use crate::cgroup::Setup;
 use crate::container::Container;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::{Image, RootDirectory};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{Sandbox, Upper};
-use crate::spec::{Network, Pull, Root, RunSpec, UserNamespace, Writable};
+use crate::spec::{Network, Pull, Root, RunSpec, Seccomp, UserNamespace, Writable};
 use crate::state::{Created, Meta, StateDir};
 use crate::sys;
 use plan::Plan;
@@ -105,11 +106,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         unified: setup.groups.v2.is_some() && setup.groups.v1.is_empty(),
         volatile: meta.removed,
     };
-    describe_life(&mut plan, spec, &process, &meta, runtime.run_directory(), dir.path());
+    describe::life(&mut plan, spec, &process, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, begun);
     filesystem::write(&mut plan, spec, &place)?;
     security::write(&mut plan, spec, &process)?;
-    describe_program(&mut plan, spec, &process);
+    describe::program(&mut plan, spec, &process);
     if let Some((rows, columns)) = options.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
         plan.set(Field::Columns, columns);
@@ -145,7 +146,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     }
 
     let bytes = plan.to_bytes();
-    let helper = start_helper(&bytes, &mut keep, dir.path())?;
+    let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
     // The helper has its own copies: whoever waits for the other end of one
     // must not wait for this process.
     drop((their_end, lock, status, lifeline, log));
@@ -170,8 +171,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         }
         Err(error) => {
             // The helper has undone everything once it has ended.
-            let _ =
-                crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
+            let _ = crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
             sys::reap_pidfd(helper.as_fd());
             Err(error)
         }
@@ -193,6 +193,9 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
         _ if matches!(spec.security.user_namespace, UserNamespace::Map { .. }) => {
             missing(Stage::User, "security.user_namespace with maps")
+        }
+        _ if matches!(spec.security.seccomp, Seccomp::Profile(_)) => {
+            missing(Stage::User, "security.seccomp with a profile")
         }
         _ if !nix::unistd::geteuid().is_root() => {
             missing(Stage::Launch, "running as an ordinary user")
@@ -316,122 +319,30 @@ fn now() -> u64 {
         .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(0))
 }
 
-/// Namespaces, groups, limits of time, and what is removed at the end.
-fn describe_life(
-    plan: &mut Plan,
-    spec: &RunSpec,
-    process: &Process,
-    meta: &Meta,
-    run: &Path,
+/// Executes the helper, from the first place from which it can be.
+fn start_helper(
+    runtime: &Runtime,
+    plan: &[u8],
+    keep: &mut Vec<RawFd>,
     dir: &Path,
-) {
-    let mut namespaces =
-        libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-    if spec.network != Network::Host {
-        namespaces |= libc::CLONE_NEWNET;
-        plan.flag(flag::LOOPBACK, true);
-    }
-    plan.set(Field::CloneFlags, namespaces.cast_unsigned());
-    plan.flag(flag::INIT, spec.init);
-    plan.flag(flag::TERMINAL, spec.tty);
-    plan.flag(flag::READ_ONLY, spec.read_only);
-    plan.flag(flag::KEYRING, true);
-    plan.flag(flag::CGROUP_NAMESPACE, !meta.groups.is_none());
-    describe_groups(plan, &meta.groups);
-
-    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    if let Some(time) = spec.limits.wall_time {
-        plan.set(Field::WallTime, ns(time));
-    }
-    if let Some(time) = spec.limits.cpu_time {
-        plan.set(Field::CpuTime, ns(time));
-    }
-    plan.set(Field::Grace, ns(spec.limits.grace));
-    plan.set(Field::StopSignal, process.stop_signal.cast_unsigned());
-    plan.set(Field::LogMax, spec.limits.log);
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    plan.set(Field::Processors, u64::try_from(processors).unwrap_or(1));
-
-    let when = if meta.removed { when::ALWAYS } else { when::FAILED };
-    let name = meta.name.as_ref().map(|name| run.join("names").join(name));
-    for path in meta.upper.iter().chain(&name).map(PathBuf::as_path).chain([dir]) {
-        plan.record(Kind::Remove, |body| {
-            body.u32(when).path(path);
-        });
-    }
-    plan.record(Kind::Hostname, |body| {
-        body.string(&meta.hostname);
-    });
-}
-
-fn describe_groups(plan: &mut Plan, groups: &Groups) {
-    if let Some(v2) = &groups.v2 {
-        plan.record(Kind::GroupV2, |body| {
-            body.path(v2);
-        });
-    }
-    for (name, path) in &groups.v1 {
-        let number = match name {
-            Controller::Memory => controller::MEMORY,
-            Controller::Pids => controller::PIDS,
-            Controller::Cpuacct => controller::CPUACCT,
-            Controller::Freezer => controller::FREEZER,
-            Controller::Blkio => controller::BLKIO,
-            Controller::Cpu | Controller::Cpuset => controller::OTHER,
-        };
-        plan.record(Kind::GroupV1, |body| {
-            body.u32(number).path(path);
-        });
-    }
-}
-
-/// Working directory, limits, arguments, environment, program.
-fn describe_program(plan: &mut Plan, spec: &RunSpec, process: &Process) {
-    plan.set(Field::Umask, process.umask);
-    let limits = &spec.limits;
-    let resources = [
-        (libc::RLIMIT_NOFILE, limits.nofile),
-        (libc::RLIMIT_CORE, limits.core),
-        (libc::RLIMIT_STACK, limits.stack),
-        (libc::RLIMIT_FSIZE, limits.fsize),
-    ];
-    for (resource, limit) in resources {
-        if let Some(limit) = limit {
-            plan.record(Kind::Rlimit, |body| {
-                body.u32(resource).u64(limit).u64(limit);
-            });
-        }
-    }
-    plan.record(Kind::Cwd, |body| {
-        body.path(&process.cwd);
-    });
-    let lists = [
-        (Kind::Argument, &process.args),
-        (Kind::Environment, &process.env),
-        (Kind::Program, &process.programs),
-    ];
-    for (kind, list) in lists {
-        for item in list {
-            plan.record(kind, |body| {
-                body.string(item);
-            });
-        }
-    }
-}
-
-/// Executes the helper; where memory files cannot be executed, from a file.
-fn start_helper(plan: &[u8], keep: &mut Vec<RawFd>, dir: &Path) -> Result<OwnedFd> {
+) -> Result<OwnedFd> {
     let plan = program::memory_file(c"libctr-plan", plan, false)?;
     keep.push(plan.as_raw_fd());
-    let sealed =
-        program::sealed().and_then(|program| spawn::spawn(program.as_fd(), plan.as_fd(), keep));
-    match sealed {
-        Err(error) if matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::ENOSYS)) => {
-            let program = program::unlinked(dir)?;
-            spawn::spawn(program.as_fd(), plan.as_fd(), keep)
-        }
-        other => other,
+    let start = |program: &OwnedFd| spawn::spawn(program.as_fd(), plan.as_fd(), keep);
+    if let Some(path) = runtime.helper() {
+        return start(&program::at(path)?);
     }
+    let forbidden = |error: &Error| matches!(error.errno(), Some(libc::EACCES | libc::EPERM));
+    let mut started = program::sealed().and_then(|program| start(&program));
+    for directory in [dir, runtime.data()] {
+        match &started {
+            Err(error) if forbidden(error) => {
+                started = program::unlinked(directory).and_then(|program| start(&program));
+            }
+            _ => break,
+        }
+    }
+    started
 }
 
 /// Waits for what the helper says of the start.
@@ -441,7 +352,6 @@ fn verdict(
     plan: &[u8],
     cancel: Option<BorrowedFd<'_>>,
 ) -> Result<(OwnedFd, i32, Option<OwnedFd>)> {
-    let mut terminal = None;
     let mut cancel = cancel;
     let mut cancelled = None;
     loop {
@@ -457,8 +367,7 @@ fn verdict(
             other => other?,
         };
         match (message, cancelled.take()) {
-            (Some((Message::Terminal, Some(master))), _) => terminal = Some(master),
-            (Some((Message::Started { pid }, Some(pidfd))), None) => {
+            (Some((Message::Started { pid }, [Some(pidfd), terminal])), None) => {
                 return Ok((pidfd, pid, terminal));
             }
             (_, Some(error)) => return Err(error),

@@ -25,6 +25,7 @@ pub struct Runtime(Arc<Inner>);
 struct Inner {
     run: PathBuf,
     data: PathBuf,
+    helper: Option<PathBuf>,
     images: OnceCell<Store>,
 }
 
@@ -37,6 +38,9 @@ pub struct RuntimeOptions {
     /// Images and upper layers. Default: `/var/lib/libctr` as root, else
     /// `$XDG_DATA_HOME/libctr` (`~/.local/share/libctr`).
     pub data: Option<PathBuf>,
+    /// The helper program as a file, for systems that forbid to execute
+    /// anything else. Default: the copy inside the library.
+    pub helper: Option<PathBuf>,
 }
 
 impl Runtime {
@@ -51,7 +55,12 @@ impl Runtime {
         let data = absolute(options.data.clone().unwrap_or_else(default_data));
         state::prepare(&run)?;
         state::sweep(&run)?;
-        Ok(Runtime(Arc::new(Inner { run, data, images: OnceCell::new() })))
+        Ok(Runtime(Arc::new(Inner {
+            run,
+            data,
+            helper: options.helper.clone(),
+            images: OnceCell::new(),
+        })))
     }
 
     /// Runs a container: returns as soon as its program was executed.
@@ -124,6 +133,10 @@ impl Runtime {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.0.data
+    }
+
+    pub(crate) fn helper(&self) -> Option<&Path> {
+        self.0.helper.as_deref()
     }
 
     /// The directory of the containers' state.

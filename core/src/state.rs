@@ -24,8 +24,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
 pub(crate) use meta::{Meta, Pids};
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{bury, sweep};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::sys;
@@ -47,6 +50,33 @@ pub(crate) struct Created {
     pub(crate) exit: File,
     /// The empty file of the process ids.
     pub(crate) status: File,
+}
+
+/// A lock on a directory. It is given back when dropped, not only by closing
+/// the file: a descriptor that another process has inherited would keep it.
+#[derive(Debug)]
+struct Held(File);
+
+impl Held {
+    fn shared(path: &Path) -> Result<Held> {
+        Held::with(path, File::lock_shared)
+    }
+
+    fn alone(path: &Path) -> Result<Held> {
+        Held::with(path, File::lock)
+    }
+
+    fn with(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> Result<Held> {
+        let file = File::open(path).map_err(|error| io("open", path, error))?;
+        lock(&file).map_err(|error| io("flock", path, error))?;
+        Ok(Held(file))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 fn io(call: &str, path: &Path, error: std::io::Error) -> Error {
@@ -79,16 +109,28 @@ impl StateDir {
     }
 
     fn fill(new: &Path, meta: &Meta) -> Result<(OwnedFd, File, File)> {
+        let lock = Self::locked(new)?;
+        let mut file = create(&new.join("meta.json"))?;
+        file.write_all(&meta.to_json()?)
+            .map_err(|error| io("write", &new.join("meta.json"), error))?;
+        Ok((lock, reserved(&new.join("exit.json"))?, reserved(&new.join("status.json"))?))
+    }
+
+    /// Makes the directory with its lock held. The lock of the directory above
+    /// is shared meanwhile: whoever has it for itself ([`sweep`]) knows that
+    /// what is not locked then belongs to nobody.
+    fn locked(new: &Path) -> Result<OwnedFd> {
+        let above = new.parent().unwrap_or(new);
+        let _making = Held::shared(above)?;
         DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
         let lock = create(&new.join("lock"))?;
         let lock = sys::high(lock.into())
             .map_err(|errno| Error::sys(Stage::State, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
-        sys::try_lock(lock.as_fd())
-            .map_err(|errno| Error::sys(Stage::State, format!("flock({new:?})"), errno))?;
-        let mut file = create(&new.join("meta.json"))?;
-        file.write_all(&meta.to_json()?)
-            .map_err(|error| io("write", &new.join("meta.json"), error))?;
-        Ok((lock, create(&new.join("exit.json"))?, create(&new.join("status.json"))?))
+        let failed = |errno| Error::sys(Stage::State, format!("flock({new:?})"), errno);
+        match sys::try_lock(lock.as_fd()).map_err(failed)? {
+            true => Ok(lock),
+            false => Err(failed(Errno::EWOULDBLOCK)),
+        }
     }
 
     /// The directory of a container that is there already.
@@ -113,7 +155,10 @@ impl StateDir {
     /// Process ids of a container that was started.
     pub(crate) fn pids(&self) -> Result<Option<Pids>> {
         let path = self.path.join("status.json");
-        let json = fs::read(&path).map_err(|error| io("read", &path, error))?;
+        let json = fs::read(&path).map_err(|error| match error.kind() {
+            IoErrorKind::NotFound => no_such(&self.path),
+            _ => io("read", &path, error),
+        })?;
         Ok(serde_json::from_slice(&json).ok())
     }
 
@@ -160,6 +205,20 @@ fn create(path: &Path) -> Result<File> {
         .mode(0o600)
         .open(path)
         .map_err(|error| io("open", path, error))
+}
+
+/// Most bytes of a file that the helper writes.
+const RECORD: i64 = 1024;
+
+/// An empty file whose space is taken: what the helper writes into it must not
+/// depend on what is free when the container ends.
+fn reserved(path: &Path) -> Result<File> {
+    let file = create(path)?;
+    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, RECORD) {
+        // Not every file system can.
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(file),
+        Err(errno) => Err(Error::sys(Stage::State, format!("fallocate({path:?})"), errno)),
+    }
 }
 
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {

@@ -249,9 +249,47 @@ pub(crate) fn lgetxattr(path: &CStr, name: &CStr, value: &mut [u8]) -> SysResult
     usize::try_from(Errno::result(r)?).map_err(|_| Errno::EOVERFLOW)
 }
 
+/// `write(2)` that leaves no SIGPIPE behind: it would end a host that is
+/// written in C. The kernel sends it to the writing thread alone (pipe(7)), so
+/// that thread blocks it and takes it back, unless one was waiting before.
+pub(crate) fn write_quietly(fd: BorrowedFd<'_>, bytes: &[u8]) -> SysResult<usize> {
+    let mask = block_all_signals();
+    let waiting = sigpipe_waits();
+    let result = nix::unistd::write(fd, bytes);
+    if result == Err(Errno::EPIPE) && !waiting {
+        take_sigpipe();
+    }
+    restore_signals(&mask);
+    result
+}
+
+/// The set with SIGPIPE alone, as the kernel has it.
+const SIGPIPE: u64 = 1 << (libc::SIGPIPE - 1);
+
+fn sigpipe_waits() -> bool {
+    let mut set = 0_u64;
+    let address: *mut u64 = &raw mut set;
+    // SAFETY: a set of 8 bytes, as the last argument says.
+    unsafe { libc::syscall(libc::SYS_rt_sigpending, address, 8) };
+    set & SIGPIPE != 0
+}
+
+/// Takes a waiting SIGPIPE; does not wait for one.
+fn take_sigpipe() {
+    let (only, now) = (SIGPIPE, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    let (set, time): (*const u64, *const libc::timespec) = (&raw const only, &raw const now);
+    let none: *mut libc::siginfo_t = std::ptr::null_mut();
+    // SAFETY: a set of 8 bytes, as the last argument says; the siginfo pointer
+    // may be null (sigwaitinfo(2)).
+    unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, set, none, time, 8) };
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fgetxattr, fsetxattr};
+    use super::{
+        block_all_signals, fgetxattr, fsetxattr, restore_signals, sigpipe_waits, take_sigpipe,
+        write_quietly,
+    };
     use nix::errno::Errno;
     use std::os::fd::AsFd;
 
@@ -265,5 +303,24 @@ mod tests {
         assert_eq!(fgetxattr(file.as_fd(), name, &mut value), Ok(3));
         assert_eq!(&value[..3], b"abc");
         assert_eq!(fgetxattr(file.as_fd(), name, &mut value[..2]), Err(Errno::ERANGE));
+    }
+
+    #[test]
+    fn pipe_without_reader_is_an_error_and_no_signal() {
+        let (reader, writer) = nix::unistd::pipe().expect("pipe");
+        assert_eq!(write_quietly(writer.as_fd(), b"x"), Ok(1));
+        drop(reader);
+        // Blocked, so that a signal that is left would be seen.
+        let mask = block_all_signals();
+        assert_eq!(write_quietly(writer.as_fd(), b"x"), Err(Errno::EPIPE));
+        let left = sigpipe_waits();
+        // One of the host's own stays.
+        assert_eq!(nix::unistd::write(&writer, b"x"), Err(Errno::EPIPE));
+        let waiting = sigpipe_waits();
+        assert_eq!(write_quietly(writer.as_fd(), b"x"), Err(Errno::EPIPE));
+        let kept = sigpipe_waits();
+        take_sigpipe();
+        restore_signals(&mask);
+        assert_eq!((left, waiting, kept), (false, true, true));
     }
 }

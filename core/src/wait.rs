@@ -7,6 +7,7 @@
 //! works from any thread and any process, any number of times, and for a
 //! container whose directory is already removed.
 
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
@@ -150,6 +151,38 @@ impl Exit {
     }
 }
 
+/// One line for people: `exited 0; wall 3.1 ms, cpu 2.0 ms, memory 1.0 MiB,
+/// processes 3`. What was not measured is left out.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.outcome.as_str())?;
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, " {code}")?,
+            (None, Some(signal)) => write!(f, " by signal {signal}")?,
+            (None, None) => {}
+        }
+        let usage = &self.usage;
+        let cpu = usage.cpu_user_ns.zip(usage.cpu_system_ns);
+        let mut separator = "; ";
+        for (name, ns) in
+            [("wall", usage.wall_ns), ("cpu", cpu.map(|(user, system)| user + system))]
+        {
+            if let Some(ns) = ns {
+                write!(f, "{separator}{name} {}.{} ms", ns / 1_000_000, ns / 100_000 % 10)?;
+                separator = ", ";
+            }
+        }
+        if let Some(bytes) = usage.memory_peak {
+            write!(f, "{separator}memory {}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)?;
+            separator = ", ";
+        }
+        if let Some(processes) = usage.pids_peak {
+            write!(f, "{separator}processes {processes}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Reads the record from its file. `None`: it has not been written.
 pub(crate) fn read(file: &File) -> Result<Option<Exit>> {
     let mut bytes = [0_u8; 1024];
@@ -205,6 +238,16 @@ mod tests {
         assert_eq!(exit.usage.memory_peak, Some(4096));
         assert_eq!(exit.usage.oom_kills, None);
         assert!(!exit.success());
+    }
+
+    #[test]
+    fn exit_for_people_leaves_out_what_was_not_measured() {
+        let mut exit = Exit::lost();
+        assert_eq!(exit.to_string(), "lost");
+        (exit.outcome, exit.code) = (Outcome::Exited, Some(0));
+        exit.usage.wall_ns = Some(3_149_999);
+        exit.usage.memory_peak = Some((3 << 20) + (1 << 19));
+        assert_eq!(exit.to_string(), "exited 0; wall 3.1 ms, memory 3.5 MiB");
     }
 
     #[test]

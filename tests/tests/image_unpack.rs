@@ -30,21 +30,9 @@ fn tools() -> bool {
 fn compare(scratch: &Scratch, id: &str, layout: &Path, tag: &str) {
     let bundle = scratch.path("bundle");
     let image = format!("{}:{tag}", layout.display());
-    run(
-        "umoci",
-        [
-            "unpack".as_ref(),
-            "--image".as_ref(),
-            image.as_ref(),
-            bundle.as_os_str(),
-        ],
-    );
+    run("umoci", ["unpack".as_ref(), "--image".as_ref(), image.as_ref(), bundle.as_os_str()]);
     let image = scratch.store.get(id).unwrap();
-    let layers: Vec<PathBuf> = image
-        .layers
-        .iter()
-        .map(|layer| layer.path.clone())
-        .collect();
+    let layers: Vec<PathBuf> = image.layers.iter().map(|layer| layer.path.clone()).collect();
     let mut ours = list_merged(&layers, &scratch.path("merged"));
     let mut theirs = list(&bundle.join("rootfs"));
     // The root directory's own line: the image tells mode and owner apart,
@@ -52,19 +40,10 @@ fn compare(scratch: &Scratch, id: &str, layout: &Path, tag: &str) {
     let root = ours.remove(0);
     let wanted = theirs.remove(0);
     let mode = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
-    assert_eq!(
-        mode(&wanted),
-        format!("0o4{:04o}", image.root.mode),
-        "{root} {wanted}"
-    );
+    assert_eq!(mode(&wanted), format!("0o4{:04o}", image.root.mode), "{root} {wanted}");
     assert!(ours.len() > 100);
     let difference = difference(&ours, &theirs);
-    assert!(
-        difference.is_empty(),
-        "{} lines:\n{}",
-        difference.len(),
-        difference.join("\n")
-    );
+    assert!(difference.is_empty(), "{} lines:\n{}", difference.len(), difference.join("\n"));
 }
 
 #[test]
@@ -78,23 +57,14 @@ fn debian_image_merged_is_what_umoci_unpacks() {
     let from = format!("oci-archive:{}", archive.display());
     run(
         "skopeo",
-        [
-            "copy",
-            "--insecure-policy",
-            &from,
-            &format!("oci:{}:latest", layout.display()),
-        ],
+        ["copy", "--insecure-policy", &from, &format!("oci:{}:latest", layout.display())],
     );
     compare(&scratch, &loaded[0].id, &layout, "latest");
 }
 
 #[test]
 fn debian_image_is_the_same_from_all_archives() {
-    let names = [
-        "debian-python-oci.tar",
-        "debian-python-oci-zstd.tar",
-        "debian-python-docker.tar",
-    ];
+    let names = ["debian-python-oci.tar", "debian-python-oci-zstd.tar", "debian-python-docker.tar"];
     let Some(archives) = names.map(debian).into_iter().collect::<Option<Vec<_>>>() else {
         return;
     };
@@ -106,11 +76,7 @@ fn debian_image_is_the_same_from_all_archives() {
         let scratch = Scratch::new();
         let loaded = scratch.load(&archive);
         let image = scratch.store.get(&loaded[0].id).unwrap();
-        let layers: Vec<PathBuf> = image
-            .layers
-            .iter()
-            .map(|layer| layer.path.clone())
-            .collect();
+        let layers: Vec<PathBuf> = image.layers.iter().map(|layer| layer.path.clone()).collect();
         listings.push(list_merged(&layers, &scratch.path("merged")).split_off(1));
     }
     assert!(difference(&listings[0], &listings[1]).is_empty());
@@ -126,14 +92,6 @@ fn busybox_merged_is_what_umoci_unpacks() {
     let loaded = scratch.load(&layout);
     let flat = scratch.path("flat");
     let from = format!("oci:{}:{}", layout.display(), loaded[0].names[0]);
-    run(
-        "skopeo",
-        [
-            "copy",
-            "--insecure-policy",
-            &from,
-            &format!("oci:{}:flat", flat.display()),
-        ],
-    );
+    run("skopeo", ["copy", "--insecure-policy", &from, &format!("oci:{}:flat", flat.display())]);
     compare(&scratch, "busybox:1.38.0-musl", &flat, "flat");
 }

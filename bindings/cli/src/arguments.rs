@@ -71,7 +71,11 @@ impl Format {
 impl Global {
     /// Opens the directories.
     pub(crate) fn runtime(&self) -> libctr::Result<Runtime> {
-        Runtime::open(&RuntimeOptions { run: self.root.clone(), data: self.data.clone() })
+        Runtime::open(&RuntimeOptions {
+            run: self.root.clone(),
+            data: self.data.clone(),
+            ..RuntimeOptions::default()
+        })
     }
 
     pub(crate) fn is_json(&self) -> bool {

@@ -59,7 +59,7 @@ macro_rules! calls {
 
 calls! {
     Mmap = 1 "mmap",
-    Pipe = 2 "pipe2",
+    Socketpair = 2 "socketpair",
     Clone = 3 "clone3",
     Open = 4 "openat",
     Write = 5 "write",
@@ -103,6 +103,8 @@ calls! {
     Plan = 43 "plan",
     Died = 44 "wait4",
     Fork = 45 "clone",
+    Setsockopt = 46 "setsockopt",
+    Close = 47 "close",
 }
 
 impl Step {
@@ -178,7 +180,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=45).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=47).contains(&call), "call {call}");
             }
         }
     }

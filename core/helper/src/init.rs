@@ -14,19 +14,30 @@ mod network;
 mod reaper;
 mod user;
 
-use core::sync::atomic::Ordering;
-
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Field, Plan, flag};
-use crate::sys::{self, BorrowedFd, Errno, Fd, Status};
+use crate::sys::{self, BorrowedFd, Errno, Fd, Status, Watch};
 
 /// What pid 1 has of the monitor's: all of it is gone after exec.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    /// Where the eight bytes of a fault go; its closing says "executed".
-    pub(crate) faults: Fd,
+    /// Where the terminal and the eight bytes of a fault go; its closing says
+    /// "executed".
+    pub(crate) monitor: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
+}
+
+/// From here on the end of the monitor ends this process. If the monitor has
+/// gone before, no signal comes any more, but then nobody reads the faults.
+fn end_with_monitor(inherited: &Inherited) -> sys::Result<()> {
+    sys::die_with_parent()?;
+    let mut watches = [Watch { fd: inherited.monitor.borrow().0, events: 0, ready: 0 }];
+    sys::poll(&mut watches, Some(0))?;
+    match watches {
+        [Watch { ready: 0, .. }] => Ok(()),
+        _ => sys::exit(125),
+    }
 }
 
 /// Turns an errno into the fault of `call` at a step, for the record `index`.
@@ -42,15 +53,15 @@ pub(crate) fn descriptor(plan: Plan<'_>, field: Field) -> Option<BorrowedFd> {
 /// Runs pid 1; the fault of a step that failed goes to the monitor.
 pub(crate) fn run(plan: Plan<'static>, inherited: Inherited) -> ! {
     if let Err(fault) = steps(plan, &inherited) {
-        let _ = sys::write_all(inherited.faults.borrow(), &fault.to_bytes());
+        let _ = sys::send(inherited.monitor.borrow(), &fault.to_bytes(), [None, None]);
     }
     sys::exit(125)
 }
 
 fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
-    // Before anything else: the monitor may already be gone.
-    sys::die_with_parent().map_err(at(Step::Launch, Call::Prctl, none))?;
+    // Before anything else.
+    end_with_monitor(inherited).map_err(at(Step::Launch, Call::Prctl, none))?;
     // While its root is put together, this process can be neither traced nor
     // looked into through /proc by anybody of the same user.
     sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
@@ -58,15 +69,17 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     // First, so that everything made from here on is counted.
     cgroup::enter(plan)?;
     network::set_up(plan)?;
-    let terminal = filesystem::set_up(plan)?;
+    let terminal = filesystem::set_up(plan, inherited.monitor.borrow())?;
 
     if plan.has(flag::INIT) {
         reaper::split(inherited)?;
     }
     exec::session(plan, terminal.as_ref())?;
-    user::become_user(plan)?;
+    user::become_user(plan, inherited)?;
     chdir::enter(plan)?;
-    // From here on an end of this process counts as the program's own.
-    inherited.status.executing.store(1, Ordering::Release);
+    // From here on an end of this process counts as the program's own. The
+    // monitor learns its process id from the packet.
+    sys::send(inherited.monitor.borrow(), b"x", [None, None])
+        .map_err(at(Step::Exec, Call::Send, none))?;
     exec::execute(plan)
 }

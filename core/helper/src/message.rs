@@ -2,16 +2,15 @@
 //! and what the host may ask of a running program.
 //!
 //! A message is one packet of [`Message::SIZE`] bytes on a sequenced socket;
-//! a descriptor may travel with it. Decoding is total.
+//! descriptors may travel with it. Decoding is total.
 
 use crate::fault::Fault;
 
 /// One packet from the program to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The container's terminal exists; its master end travels along.
-    Terminal,
-    /// The program was executed; the descriptor of pid 1 travels along.
+    /// The program was executed. The pidfd of pid 1 travels along, and after
+    /// it the master end of the terminal if there is one.
     Started {
         /// pid 1 of the container as the host sees it.
         pid: i32,
@@ -30,7 +29,6 @@ impl Message {
     #[must_use]
     pub const fn to_bytes(self) -> [u8; Message::SIZE] {
         let (kind, body) = match self {
-            Message::Terminal => (1, [0; 8]),
             Message::Started { pid } => {
                 let p = pid.to_le_bytes();
                 (2, [p[0], p[1], p[2], p[3], 0, 0, 0, 0])
@@ -47,7 +45,6 @@ impl Message {
     pub const fn from_bytes(bytes: [u8; Message::SIZE]) -> Message {
         let [kind, _, _, _, a, b, c, d, e, f, g, h] = bytes;
         match kind {
-            1 => Message::Terminal,
             2 => Message::Started { pid: i32::from_le_bytes([a, b, c, d]) },
             3 => Message::Failed(Fault::from_bytes([a, b, c, d, e, f, g, h])),
             _ => Message::Unknown,
@@ -63,6 +60,9 @@ pub enum Control {
     Cancel,
     /// The reader of the output saw more than the limit; end the container.
     OutputLimit,
+    /// SIGKILL to everything. The caller's own kill is asked for in this way,
+    /// so that it is not taken for the kernel's.
+    Kill,
 }
 
 impl Control {
@@ -75,6 +75,7 @@ impl Control {
         match self {
             Control::Cancel => 1,
             Control::OutputLimit => 2,
+            Control::Kill => 3,
         }
     }
 
@@ -84,6 +85,7 @@ impl Control {
         match value {
             1 => Some(Control::Cancel),
             2 => Some(Control::OutputLimit),
+            3 => Some(Control::Kill),
             _ => None,
         }
     }
@@ -97,15 +99,10 @@ mod tests {
     #[test]
     fn messages_round_trip() {
         let fault = Fault { step: Step::User, call: Call::Setgroups, index: 9, errno: 1 };
-        for message in [
-            Message::Terminal,
-            Message::Started { pid: -7 },
-            Message::Failed(fault),
-            Message::Unknown,
-        ] {
+        for message in [Message::Started { pid: -7 }, Message::Failed(fault), Message::Unknown] {
             assert_eq!(Message::from_bytes(message.to_bytes()), message);
         }
-        for kind in 4..=255u8 {
+        for kind in (4..=255u8).chain([0, 1]) {
             assert_eq!(
                 Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
                 Message::Unknown
@@ -115,7 +112,7 @@ mod tests {
 
     #[test]
     fn control_values_round_trip() {
-        for control in [Control::Cancel, Control::OutputLimit] {
+        for control in [Control::Cancel, Control::OutputLimit, Control::Kill] {
             assert_eq!(Control::from_value(control.to_value()), Some(control));
         }
         assert_eq!(Control::from_value(0), None);

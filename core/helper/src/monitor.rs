@@ -7,6 +7,7 @@
 mod groups;
 mod log;
 mod number;
+mod oom;
 mod record;
 mod remove;
 
@@ -16,7 +17,7 @@ use crate::fault::{Call, Fault, Step};
 use crate::init::{self, Inherited, at, descriptor};
 use crate::message::{Control, Message};
 use crate::plan::{Field, Plan, when};
-use crate::sys::{self, BorrowedFd, Fd, Fork, POLLIN, Status, Watch};
+use crate::sys::{self, BorrowedFd, Fd, Fork, POLLIN, Packet, Status, Watch};
 use groups::Groups;
 use log::Log;
 use record::{End, Reason};
@@ -54,14 +55,14 @@ fn settle(plan_file: BorrowedFd) {
 fn fail(plan: Plan<'static>, fault: Fault) -> i32 {
     groups::remove(plan);
     remove::all(plan, when::FAILED);
-    tell(plan, Message::Failed(fault), None);
+    tell(plan, Message::Failed(fault), [None, None]);
     125
 }
 
-fn tell(plan: Plan<'_>, message: Message, fd: Option<BorrowedFd>) {
+fn tell(plan: Plan<'_>, message: Message, fds: [Option<BorrowedFd>; 2]) {
     if let Some(channel) = descriptor(plan, Field::Channel) {
         // A host that has gone away is seen through the lifeline.
-        let _ = sys::send(channel, &message.to_bytes(), fd);
+        let _ = sys::send(channel, &message.to_bytes(), fds);
     }
 }
 
@@ -72,7 +73,11 @@ struct Monitor {
     status: &'static Status,
     pid: i32,
     pidfd: Fd,
-    faults: Fd,
+    /// What pid 1 says while it sets up.
+    setup: Fd,
+    terminal: Option<Fd>,
+    /// The program's process id.
+    program: Option<i32>,
     control: Fd,
     log: Log,
     /// CLOCK_MONOTONIC at exec.
@@ -91,18 +96,25 @@ impl Monitor {
         let control = sys::signalfd(Control::SIGNAL, sys::SIGTERM).map_err(launch(Call::Signalfd))?;
         let groups = Groups::open(plan)?;
         let status = sys::shared_status().map_err(launch(Call::Mmap))?;
-        let (faults, fault_end) = sys::pipe().map_err(launch(Call::Pipe))?;
+        let (setup, init_end) = sys::socketpair().map_err(launch(Call::Socketpair))?;
+        sys::pass_credentials(setup.borrow()).map_err(launch(Call::Setsockopt))?;
         let namespaces = plan.get(Field::CloneFlags).unwrap_or(0);
         let fork = sys::clone(namespaces, groups.v2(), true).map_err(launch(Call::Clone))?;
         let (pid, pidfd) = match fork {
             Fork::Child => {
-                drop((faults, control));
-                init::run(plan, Inherited { faults: fault_end, status })
+                drop((setup, control));
+                init::run(plan, Inherited { monitor: init_end, status })
             }
             Fork::Parent { pid, pidfd } => (pid, pidfd),
         };
         let Some(pidfd) = pidfd else { return Err(at(Step::Launch, Call::Clone, NONE)(sys::Errno::EINVAL)) };
-        drop(fault_end);
+        // As long as this process has that end too, the packets of pid 1 never
+        // end.
+        if let Err(errno) = init_end.close() {
+            let _ = sys::signal(pidfd.borrow(), sys::SIGKILL);
+            let _ = sys::wait(pid, true);
+            return Err(launch(Call::Close)(errno));
+        }
         // Only the container holds them now, so that their other ends see it
         // close them.
         for stream in [Field::Stdin, Field::Stdout, Field::Stderr] {
@@ -114,7 +126,9 @@ impl Monitor {
             status,
             pid,
             pidfd,
-            faults,
+            setup,
+            terminal: None,
+            program: None,
             control,
             log: Log::new(plan),
             started: None,
@@ -134,19 +148,19 @@ impl Monitor {
                 watch(Some(self.pidfd.borrow())),
                 watch(Some(self.control.borrow())),
                 watch(descriptor(self.plan, Field::Lifeline).filter(|_| self.reason.is_none())),
-                watch(Some(self.faults.borrow()).filter(|_| self.started.is_none())),
+                watch(Some(self.setup.borrow()).filter(|_| self.started.is_none())),
                 watch(self.log.stdout()),
                 watch(self.log.stderr()),
             ];
             let _ = sys::poll(&mut watches, self.patience(now));
-            let [ended, control, lifeline, faults, stdout, stderr] = watches.map(|watch| watch.ready != 0);
+            let [ended, control, lifeline, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
             if control {
                 self.obey();
             }
             if lifeline {
                 self.end(Reason::Cancelled);
             }
-            if faults && let Err(fault) = self.verdict() {
+            if setup && let Err(fault) = self.hear(false) {
                 self.kill();
                 let _ = sys::wait(self.pid, true);
                 self.groups.close();
@@ -159,25 +173,38 @@ impl Monitor {
         }
     }
 
-    /// Reads the fault pipe: eight bytes are a fault, its end means that the
-    /// program was executed.
-    fn verdict(&mut self) -> Result<(), Fault> {
+    /// One packet of pid 1: its terminal, "execve is next", a fault of eight
+    /// bytes, or the end of all packets, which means that the program was
+    /// executed.
+    fn hear(&mut self, ended: bool) -> Result<(), Fault> {
         let mut bytes = [0_u8; 8];
-        if sys::read(self.faults.borrow(), &mut bytes) == Ok(8) {
-            return Err(Fault::from_bytes(bytes));
-        }
-        if self.status.executing.load(Ordering::Acquire) == 0 {
+        let packet = match sys::receive(self.setup.borrow(), &mut bytes) {
+            // Nothing to hear yet, or, once pid 1 has ended, nothing more.
+            Err(sys::Errno::EAGAIN) if !ended => return Ok(()),
+            packet => packet.unwrap_or_default(),
+        };
+        match packet {
+            Packet { fd: Some(master), .. } => self.terminal = Some(master),
+            Packet { length: 8, .. } => return Err(Fault::from_bytes(bytes)),
+            Packet { length: 1, pid, .. } => self.program = pid,
+            _ if self.program.is_some() => self.executed(),
             // It was killed while its root was put together.
-            return Err(at(Step::Launch, Call::Died, NONE)(sys::Errno(10)));
+            _ => return Err(at(Step::Launch, Call::Died, NONE)(sys::Errno(0))),
         }
+        Ok(())
+    }
+
+    fn executed(&mut self) {
         self.started = Some(sys::monotonic_ns());
         self.started_at = sys::realtime_ns();
         record::status(self.plan, sys::getpid(), self.pid, self.started_at);
-        tell(self.plan, Message::Started { pid: self.pid }, Some(self.pidfd.borrow()));
+        let fds = [Some(self.pidfd.borrow()), self.terminal.as_ref().map(Fd::borrow)];
+        tell(self.plan, Message::Started { pid: self.pid }, fds);
+        // The terminal is the host's alone, or the log's.
+        self.log.take_terminal(self.terminal.take());
         if let Some(channel) = descriptor(self.plan, Field::Channel) {
             drop(Fd::adopt(channel.0));
         }
-        Ok(())
     }
 
     fn obey(&mut self) {
@@ -191,6 +218,10 @@ impl Monitor {
                     self.end(Reason::Cancelled);
                 }
                 (Some(Control::SIGNAL), Some(Control::OutputLimit)) => self.end(Reason::OutputLimit),
+                (Some(Control::SIGNAL), Some(Control::Kill)) => {
+                    self.reason.get_or_insert(Reason::Killed);
+                    self.kill();
+                }
                 _ => {}
             }
         }
@@ -262,9 +293,9 @@ impl Monitor {
     /// pid 1 has ended: everything is measured, recorded, removed.
     fn finish(mut self) -> i32 {
         let ended = sys::wait(self.pid, true).ok().flatten().unwrap_or_default();
-        if self.started.is_none() {
-            // Its last words may still be in the pipe.
-            if let Err(fault) = self.verdict() {
+        // Its last words may still be unread.
+        while self.started.is_none() {
+            if let Err(fault) = self.hear(true) {
                 self.groups.close();
                 return fail(self.plan, fault);
             }
@@ -278,10 +309,18 @@ impl Monitor {
         self.log.drain();
         let usage = self.groups.usage(ended.usage);
         let started = self.started.unwrap_or(now);
+        let some_killed = usage.oom_kills.is_some_and(|kills| kills > 0);
+        let init_killed = self.status.ended.load(Ordering::Acquire) == 0;
+        // Whose end it was only matters where both a count and a SIGKILL are.
+        let oom_killed = some_killed
+            && self.reason.is_none()
+            && program & 0x7f == sys::SIGKILL
+            && oom::killed(if init_killed { Some(self.pid) } else { self.program }, started);
         record::write(
             self.plan,
             &End {
                 status: program,
+                oom_killed,
                 reason: self.reason,
                 usage,
                 wall_ns: now.saturating_sub(started),

@@ -194,7 +194,7 @@ numbered! {
         UpperDir = 21,
         /// The root is an overlay: flags u32, target, upper, work, count u32, lower paths, uppermost first.
         RootOverlay = 22,
-        /// The root is this directory: flags u32, source.
+        /// The root is this directory itself: path.
         RootBind = 23,
         /// A file system: `MS_…` flags u64, type, target, mount data.
         Filesystem = 24,

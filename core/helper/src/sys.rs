@@ -128,6 +128,13 @@ impl Fd {
     pub(crate) const fn borrow(&self) -> BorrowedFd {
         BorrowedFd(self.0)
     }
+
+    /// Closes it now, for ends whose closing somebody waits for.
+    pub(crate) fn close(self) -> Result<()> {
+        let number = self.0;
+        core::mem::forget(self);
+        call!(CLOSE, signed(number)).map(drop)
+    }
 }
 
 impl Drop for Fd {
@@ -168,8 +175,6 @@ pub(crate) struct Status {
     pub(crate) ended: AtomicU32,
     /// The program's wait status.
     pub(crate) wait: AtomicI32,
-    /// 1 once everything is set up and execve is next.
-    pub(crate) executing: AtomicU32,
 }
 
 /// A new page shared with every later child.

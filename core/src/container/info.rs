@@ -89,7 +89,7 @@ impl Container {
             created_at_ns: meta.created_at_ns,
             started_at_ns: started,
             status,
-            pid: self.pid.filter(|_| exit.is_none()),
+            pid: self.life().and_then(|life| life.pid).filter(|_| exit.is_none()),
             exit,
             hostname: meta.hostname.clone(),
             labels: meta.labels.clone(),

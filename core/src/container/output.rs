@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use super::Container;
 use crate::error::{Error, Result, Stage};
 use crate::spec::{Keep, Limits};
+use crate::sys;
 use crate::wait::Exit;
 
 /// What a container wrote, and how it ended.
@@ -39,6 +40,8 @@ pub struct Output {
 /// After the container has ended its pipes are drained for at most this long:
 /// a process outside may hold their other ends.
 const DRAIN: Duration = Duration::from_millis(100);
+/// How often a caller who may want to stop is asked.
+const ASK: Duration = Duration::from_millis(100);
 
 impl Container {
     /// Writes `input` to the program's standard input, reads its outputs
@@ -49,17 +52,45 @@ impl Container {
     /// # Errors
     /// Stage `wait` if reading or waiting fails.
     pub fn output(&self, input: &[u8], limits: &Limits) -> Result<Output> {
+        self.collect(input, limits, None)
+    }
+
+    /// As [`Container::output`], for callers who must look after something
+    /// else meanwhile, such as an interpreter that has signals to handle:
+    /// `stop` is asked every 100 ms, and at once when a signal interrupts the
+    /// wait. When it says true the container is cancelled and `stop` is not
+    /// asked again; what was written until then is still collected.
+    ///
+    /// # Errors
+    /// As [`Container::output`].
+    pub fn output_until(
+        &self,
+        input: &[u8],
+        limits: &Limits,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Output> {
+        self.collect(input, limits, Some(stop))
+    }
+
+    fn collect(
+        &self,
+        input: &[u8],
+        limits: &Limits,
+        mut stop: Option<&mut dyn FnMut() -> bool>,
+    ) -> Result<Output> {
         self.owned()?;
         let mut feed = Feed::new(self.take_stream(0), input)?;
         let mut sinks =
             [Sink::new(self.take_stream(1), limits)?, Sink::new(self.take_stream(2), limits)?];
         let mut ended: Option<Instant> = None;
-        while sinks.iter().any(|sink| sink.pipe.is_some()) {
+        // A program that closes its outputs, or has none here, may still read.
+        while feed.pipe.is_some() || sinks.iter().any(|sink| sink.pipe.is_some()) {
+            self.ask(&mut stop);
             if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
                 break;
             }
             let [ready_feed, ready_helper, ready_out, ready_err] =
-                self.poll(&feed, &sinks, ended.is_some())?;
+                self.poll(&feed, &sinks, ended.is_some(), stop.is_some())?;
             if ready_feed {
                 feed.write();
             }
@@ -74,11 +105,23 @@ impl Container {
             }
         }
         drop(feed);
+        while stop.is_some() && self.wait(Some(ASK))?.is_none() {
+            self.ask(&mut stop);
+        }
         let exit = self.wait(None)?.unwrap_or_else(Exit::lost);
         let [out, err] = sinks;
         let (stdout, stdout_lost) = out.finish();
         let (stderr, stderr_lost) = err.finish();
         Ok(Output { stdout, stderr, stdout_lost, stderr_lost, exit })
+    }
+
+    /// Asks the caller, until he wants to stop, whether he does.
+    fn ask(&self, stop: &mut Option<&mut dyn FnMut() -> bool>) {
+        if stop.as_mut().is_some_and(|stop| stop()) {
+            *stop = None;
+            // It may have ended by itself meanwhile.
+            let _ = self.control(Control::Cancel);
+        }
     }
 
     /// Ends the container because it wrote more than `limits.output`; the
@@ -93,7 +136,13 @@ impl Container {
     }
 
     /// Which of the descriptors are ready.
-    fn poll(&self, feed: &Feed<'_>, sinks: &[Sink; 2], ended: bool) -> Result<[bool; 4]> {
+    fn poll(
+        &self,
+        feed: &Feed<'_>,
+        sinks: &[Sink; 2],
+        ended: bool,
+        asks: bool,
+    ) -> Result<[bool; 4]> {
         let wanted = [
             (feed.pipe.as_ref().map(File::as_fd), PollFlags::POLLOUT),
             (self.event_fd().filter(|_| !ended), PollFlags::POLLIN),
@@ -102,7 +151,11 @@ impl Container {
         ];
         let mut fds: Vec<PollFd<'_>> =
             wanted.iter().filter_map(|(fd, flags)| Some(PollFd::new((*fd)?, *flags))).collect();
-        let patience = if ended { PollTimeout::from(10_u8) } else { PollTimeout::NONE };
+        let patience = match (ended, asks) {
+            (true, _) => PollTimeout::from(10_u8),
+            (false, true) => crate::wait::patience(Instant::now().checked_add(ASK)),
+            (false, false) => PollTimeout::NONE,
+        };
         match nix::poll::poll(&mut fds, patience) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok([false; 4]),
@@ -139,12 +192,7 @@ impl<'a> Feed<'a> {
 
     fn write(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
-        // SIGPIPE must not reach the host: a pipe without reader is seen by
-        // poll as an error before anything is written.
-        let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)];
-        let _ = nix::poll::poll(&mut fds, PollTimeout::ZERO);
-        let gone = fds[0].revents().is_some_and(|flags| flags.contains(PollFlags::POLLERR));
-        match if gone { Ok(0) } else { pipe.write(self.rest) } {
+        match sys::write_quietly(pipe.as_fd(), self.rest) {
             Ok(0) => self.pipe = None,
             Ok(n) => {
                 self.rest = &self.rest[n..];
@@ -152,7 +200,8 @@ impl<'a> Feed<'a> {
                     self.pipe = None;
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            // The reader has gone.
             Err(_) => self.pipe = None,
         }
     }

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::limits::{Budget, Step, exceeded};
 use super::wrap_io;
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::limits::{Budget, Step, exceeded};
 
 /// How a stream is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +37,8 @@ const WINDOW_LOG: u32 = 27;
 /// Tells from the first bytes how a stream is packed.
 pub(crate) fn sniff(head: &[u8]) -> Result<Compression> {
     let unsupported = |name| {
-        Err(Error::new(
-            Stage::Image,
-            ErrorKind::Unsupported,
-            format!("{name} compression"),
-        )
-        .with_hint("gzip, zstd and no compression are read"))
+        Err(Error::new(Stage::Image, ErrorKind::Unsupported, format!("{name} compression"))
+            .with_hint("gzip, zstd and no compression are read"))
     };
     match head {
         [0x1f, 0x8b, 8, ..] => Ok(Compression::Gzip),
@@ -70,34 +66,21 @@ pub(crate) fn decode<'a, R: Read + Send + 'a>(
     budget: &'a Budget<'a>,
     input: &'a AtomicU64,
 ) -> Result<(Compression, Box<dyn Read + Send + 'a>)> {
-    let metered = Metered {
-        inner: reader,
-        label,
-        budget,
-        input,
-        reported: 0,
-    };
+    let metered = Metered { inner: reader, label, budget, input, reported: 0 };
     let mut buffered = BufReader::with_capacity(CHUNK, metered);
     let mut head = Vec::new();
     let read = buffered.by_ref().take(6).read_to_end(&mut head);
     read.map_err(|error| super::unwrap_io("read", error))?;
     let compression = sniff(&head)?;
     let whole = Cursor::new(head).chain(buffered);
-    let limited = |inner| Limited {
-        inner,
-        budget,
-        input,
-        output: 0,
-    };
+    let limited = |inner| Limited { inner, budget, input, output: 0 };
     let decoder: Box<dyn Read + Send + 'a> = match compression {
         Compression::None => Box::new(whole),
         Compression::Gzip => Box::new(limited(Box::new(MultiGzDecoder::new(whole)))),
         Compression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(whole)
                 .map_err(|error| super::unwrap_io("zstd", error))?;
-            decoder
-                .window_log_max(WINDOW_LOG)
-                .map_err(|error| super::unwrap_io("zstd", error))?;
+            decoder.window_log_max(WINDOW_LOG).map_err(|error| super::unwrap_io("zstd", error))?;
             Box::new(limited(Box::new(decoder)))
         }
     };
@@ -120,8 +103,7 @@ impl<R: Read> Read for Metered<'_, R> {
         let done = self.input.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if n == 0 || done - self.reported >= MEBIBYTE {
             self.reported = done;
-            self.budget
-                .report(self.label.step, self.label.item, done, self.label.total);
+            self.budget.report(self.label.step, self.label.item, done, self.label.total);
         }
         Ok(n)
     }
@@ -160,11 +142,7 @@ mod tests {
 
     fn unpack(packed: &[u8], limits: &Limits) -> crate::Result<(Compression, Vec<u8>)> {
         let budget = Budget::new(limits, None, None);
-        let label = Label {
-            step: Step::Unpack,
-            item: "test",
-            total: None,
-        };
+        let label = Label { step: Step::Unpack, item: "test", total: None };
         let input = AtomicU64::new(0);
         let (compression, mut reader) = decode(packed, label, &budget, &input)?;
         let mut bytes = Vec::new();
@@ -188,15 +166,9 @@ mod tests {
             (gzip(b"hello"), Compression::Gzip),
             (zstd, Compression::Zstd),
         ] {
-            assert_eq!(
-                unpack(&packed, &limits).unwrap(),
-                (wanted, b"hello".to_vec())
-            );
+            assert_eq!(unpack(&packed, &limits).unwrap(), (wanted, b"hello".to_vec()));
         }
-        assert_eq!(
-            unpack(b"", &limits).unwrap(),
-            (Compression::None, Vec::new())
-        );
+        assert_eq!(unpack(b"", &limits).unwrap(), (Compression::None, Vec::new()));
         let two_members = [gzip(b"hel"), gzip(b"lo")].concat();
         assert_eq!(unpack(&two_members, &limits).unwrap().1, b"hello");
     }

@@ -91,11 +91,8 @@ pub(crate) fn verify(what: &str, wanted: &Digest, found: &Digest) -> Result<()> 
     if wanted == found {
         return Ok(());
     }
-    Err(Error::invalid(
-        Stage::Image,
-        format!("{what} is {found}, not {wanted} as its name says"),
-    )
-    .with_hint("the image is damaged or was changed: get it again"))
+    Err(Error::invalid(Stage::Image, format!("{what} is {found}, not {wanted} as its name says"))
+        .with_hint("the image is damaged or was changed: get it again"))
 }
 
 /// The ChainID of each prefix of `diff_ids`: what a stack of layers is called.
@@ -120,11 +117,7 @@ pub(crate) struct Hashing<T> {
 
 impl<T> Hashing<T> {
     pub(crate) fn new(inner: T, hasher: Hasher) -> Hashing<T> {
-        Hashing {
-            inner,
-            hasher,
-            bytes: 0,
-        }
+        Hashing { inner, hasher, bytes: 0 }
     }
 
     /// The digest and the number of bytes that passed.
@@ -172,12 +165,7 @@ mod tests {
         let wanted = parse("digest", &format!("sha512:{}", "0".repeat(128))).unwrap();
         let mut hasher = Hasher::like(&wanted).unwrap();
         hasher.update(b"abc");
-        assert!(
-            hasher
-                .finish()
-                .digest()
-                .starts_with("ddaf35a193617abacc417349ae204131")
-        );
+        assert!(hasher.finish().digest().starts_with("ddaf35a193617abacc417349ae204131"));
     }
 
     #[test]
@@ -189,14 +177,7 @@ mod tests {
 
     #[test]
     fn digests_that_could_be_paths_are_refused() {
-        for text in [
-            "sha256:../../etc/passwd",
-            "sha256:AB",
-            "sha256:",
-            "",
-            "md5:00",
-            "sha256:é",
-        ] {
+        for text in ["sha256:../../etc/passwd", "sha256:AB", "sha256:", "", "md5:00", "sha256:é"] {
             assert!(parse("digest", text).is_err(), "{text:?}");
         }
         let error = parse("digest", "md5:d41d8cd98f00b204e9800998ecf8427e").unwrap_err();

@@ -6,7 +6,7 @@
 //! kept for messages only and is never resolved again.
 //!
 //! Errors: `image`, with call, path and errno.
-//! Sources: openat2(2), open(2), unlinkat(2), `dependencies.md` §3.2.
+//! Sources: openat2(2), open(2), unlinkat(2)
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -51,12 +51,7 @@ pub(crate) fn open_at<P: ?Sized + NixPath>(
     flags: OFlag,
     mode: Mode,
 ) -> SysResult<OwnedFd> {
-    sys::high(openat(
-        dir,
-        name,
-        flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
-        mode,
-    )?)
+    sys::high(openat(dir, name, flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, mode)?)
 }
 
 /// Opens a clean relative path (no empty, `.` or `..` component) below `root`
@@ -68,13 +63,11 @@ pub(crate) fn beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> SysRes
     if path.is_empty() {
         return open_at(root, ".", flags, Mode::empty());
     }
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
-        .resolve(
-            ResolveFlag::RESOLVE_BENEATH
-                | ResolveFlag::RESOLVE_NO_SYMLINKS
-                | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-        );
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW).resolve(
+        ResolveFlag::RESOLVE_BENEATH
+            | ResolveFlag::RESOLVE_NO_SYMLINKS
+            | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    );
     match openat2(root, path, how) {
         Ok(fd) => sys::high(fd),
         Err(Errno::ENOSYS | Errno::EPERM) => walk(root, path, flags),
@@ -103,10 +96,7 @@ impl Dir {
         let fd = openat(nix::fcntl::AT_FDCWD, path, flags, Mode::empty())
             .and_then(sys::high)
             .map_err(|errno| failed("open", path, errno))?;
-        Ok(Dir {
-            fd,
-            path: path.to_owned(),
-        })
+        Ok(Dir { fd, path: path.to_owned() })
     }
 
     /// A `Dir` of a descriptor that is known to be a directory.
@@ -135,25 +125,20 @@ impl Dir {
 
     /// The directory `path` below this one; no symbolic link is passed.
     pub(crate) fn dir(&self, path: &str) -> Result<Dir> {
-        self.find(path)?
-            .ok_or_else(|| self.fail("openat", path, Errno::ENOENT))
+        self.find(path)?.ok_or_else(|| self.fail("openat", path, Errno::ENOENT))
     }
 
     /// As [`Dir::dir`], but `None` where it does not exist.
     pub(crate) fn find(&self, path: &str) -> Result<Option<Dir>> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY;
         match beneath(self.as_fd(), path.as_bytes(), flags) {
-            Ok(fd) => Ok(Some(Dir {
-                fd,
-                path: self.path.join(path),
-            })),
+            Ok(fd) => Ok(Some(Dir { fd, path: self.path.join(path) })),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(self.fail("openat", path, errno)),
         }
     }
 
-    /// Makes a directory (mode 0700 whatever the umask) unless it is there,
-    /// and opens it.
+    /// Makes a directory of mode 0700 unless it is there, and opens it.
     pub(crate) fn make(&self, name: &str) -> Result<Dir> {
         match mkdirat(self, name, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => self.dir(name),
@@ -174,11 +159,7 @@ impl Dir {
     /// it does not exist. Anything that is not a regular file is an error at
     /// once: a FIFO does not hang the caller.
     pub(crate) fn file(&self, path: &str) -> Result<Option<(File, u64)>> {
-        let fd = match beneath(
-            self.as_fd(),
-            path.as_bytes(),
-            OFlag::O_RDONLY | OFlag::O_NONBLOCK,
-        ) {
+        let fd = match beneath(self.as_fd(), path.as_bytes(), OFlag::O_RDONLY | OFlag::O_NONBLOCK) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno @ (Errno::ELOOP | Errno::ENOTDIR | Errno::ENXIO)) => {
@@ -192,15 +173,9 @@ impl Dir {
         let stat = fstat(&fd).map_err(|errno| self.fail("fstat", path, errno))?;
         if kind(&stat) != SFlag::S_IFREG {
             let path = self.path.join(path);
-            return Err(Error::invalid(
-                Stage::Image,
-                format!("{path:?} is not a regular file"),
-            ));
+            return Err(Error::invalid(Stage::Image, format!("{path:?} is not a regular file")));
         }
-        Ok(Some((
-            File::from(fd),
-            u64::try_from(stat.st_size).unwrap_or(0),
-        )))
+        Ok(Some((File::from(fd), u64::try_from(stat.st_size).unwrap_or(0))))
     }
 
     /// Reads a whole small file; `None` where it does not exist, an error
@@ -231,15 +206,23 @@ impl Dir {
     /// Replaces `name` as a whole: temporary name, fsync, rename, fsync of
     /// this directory. A crash leaves the old content or the new one.
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let temporary = format!("{name}.new");
+        let temporary = temporary(name);
         self.remove(&temporary)?;
         let mut file = self.create(&temporary)?;
-        file.write_all(bytes)
-            .map_err(|error| self.io("write", &temporary, error))?;
-        file.sync_all()
-            .map_err(|error| self.io("fsync", &temporary, error))?;
+        file.write_all(bytes).map_err(|error| self.io("write", &temporary, error))?;
+        file.sync_all().map_err(|error| self.io("fsync", &temporary, error))?;
         self.rename(&temporary, self, name)?;
         self.sync()
+    }
+
+    /// Whether a replacement of `name` was begun and not finished.
+    pub(crate) fn is_half_replaced(&self, name: &str) -> Result<bool> {
+        Ok(self.stat(temporary(name).as_bytes())?.is_some())
+    }
+
+    /// Removes what a replacement that was not finished has left.
+    pub(crate) fn forget_replacement(&self, name: &str) -> Result<()> {
+        self.remove(&temporary(name))
     }
 
     /// `renameat`.
@@ -280,18 +263,18 @@ impl Dir {
     }
 }
 
+/// Where a replacement is written first.
+fn temporary(name: &str) -> String {
+    format!("{name}.new")
+}
+
 /// The type bits of a `stat` result.
 pub(crate) fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
 fn names(dir: BorrowedFd<'_>) -> SysResult<Vec<Vec<u8>>> {
-    let fd = open_at(
-        dir,
-        ".",
-        OFlag::O_RDONLY | OFlag::O_DIRECTORY,
-        Mode::empty(),
-    )?;
+    let fd = open_at(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     let mut found = Vec::new();
     for entry in Listing::from_fd(fd)?.iter() {
         let entry = entry?;

@@ -19,20 +19,23 @@ use oci_spec::image::{
     ImageConfigurationBuilder, MediaType, RootFsBuilder,
 };
 
-use super::compression::{CHUNK, Compression, sniff};
-use super::digest::{Hasher, Hashing};
-use super::dir::Dir;
-use super::limits::{Budget, Limits, OnProgress, Step};
-use super::list::Summary;
-use super::source::oci::native;
-use super::source::{
+use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::compression::{CHUNK, Compression, sniff};
+use crate::image::digest::{Hasher, Hashing};
+use crate::image::dir::Dir;
+use crate::image::limits::{Budget, Limits, OnProgress, Step};
+use crate::image::load::transaction::Transaction;
+use crate::image::load::tree::unpack_blob;
+use crate::image::source::oci::native;
+use crate::image::source::{
     self, Candidate, Content, Format, Opened, Source, describe, docker, staged_blob,
 };
-use super::stage::Stage;
-use super::store::Store;
-use super::transaction::{Transaction, unpack_blob};
-use super::{Reference, bad, index, pack, unwrap_io};
-use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::store::index;
+use crate::image::store::stage::Stage;
+use crate::image::store::{Store, Summary};
+use crate::image::{Reference, bad, unwrap_io};
+
+mod pack;
 
 /// What an imported image runs, and bounds. Set the fields after
 /// [`ImportOptions::default`].
@@ -89,9 +92,7 @@ impl Store {
         let budget = Budget::new(&options.limits, options.cancel, options.progress);
         let name = name.map(Reference::parse).transpose()?;
         if let Some(name) = name.as_ref().filter(|name| name.digest().is_some()) {
-            return Err(bad(format!(
-                "an image cannot be named {name}: it has a digest"
-            )));
+            return Err(bad(format!("an image cannot be named {name}: it has a digest")));
         }
         let stage = Stage::create(&self.dir)?;
         let (format, _, opened) = source::open(source)?;
@@ -119,24 +120,14 @@ impl Store {
         transaction.prepare(diff_id, tree);
         let loaded = transaction.run(&Content::Staged, vec![image])?;
         loaded.into_iter().next().ok_or_else(|| {
-            Error::new(
-                Step_::Image,
-                ErrorKind::Internal,
-                "an import without an image",
-            )
+            Error::new(Step_::Image, ErrorKind::Internal, "an import without an image")
         })
     }
 }
 
 fn configuration(diff_id: &Digest, options: &ImportOptions<'_>) -> Result<ImageConfiguration> {
     let some = |list: &Vec<String>| Some(list.clone()).filter(|list| !list.is_empty());
-    let broken = |error| {
-        Error::new(
-            Step_::Image,
-            ErrorKind::Internal,
-            format!("config: {error}"),
-        )
-    };
+    let broken = |error| Error::new(Step_::Image, ErrorKind::Internal, format!("config: {error}"));
     let mut config = ConfigBuilder::default().build().map_err(broken)?;
     config.set_entrypoint(some(&options.entrypoint));
     config.set_cmd(some(&options.cmd));
@@ -144,13 +135,9 @@ fn configuration(diff_id: &Digest, options: &ImportOptions<'_>) -> Result<ImageC
     config.set_working_dir(options.working_dir.clone());
     config.set_user(options.user.clone());
     config.set_labels(Some(options.labels.clone()).filter(|labels| !labels.is_empty()));
-    let rootfs = RootFsBuilder::default()
-        .typ("layers")
-        .diff_ids(vec![diff_id.to_string()]);
-    let mut history = HistoryBuilder::default()
-        .created_by("libctr import")
-        .build()
-        .map_err(broken)?;
+    let rootfs = RootFsBuilder::default().typ("layers").diff_ids(vec![diff_id.to_string()]);
+    let mut history =
+        HistoryBuilder::default().created_by("libctr import").build().map_err(broken)?;
     history.set_created(options.created.clone());
     let platform = native();
     let mut image = ImageConfigurationBuilder::default()
@@ -190,8 +177,7 @@ fn copy_stream(
         if head.len() < 8 {
             head.extend_from_slice(&buffer[..n.min(8)]);
         }
-        file.write_all(&buffer[..n])
-            .map_err(|error| unwrap_io("write", error))?;
+        file.write_all(&buffer[..n]).map_err(|error| unwrap_io("write", error))?;
         done += bytes;
         budget.report(Step::Copy, name, done, total);
     }

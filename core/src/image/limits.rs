@@ -96,18 +96,13 @@ pub(crate) struct Budget<'a> {
 
 impl fmt::Debug for Budget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Budget").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
 /// The error of a limit that was reached.
 pub(crate) fn exceeded(what: &str, limit: impl fmt::Display) -> Error {
-    Error::invalid(
-        Stage::Image,
-        format!("the image has {what}: the limit is {limit}"),
-    )
+    Error::invalid(Stage::Image, format!("the image has {what}: the limit is {limit}"))
 }
 
 impl<'a> Budget<'a> {
@@ -131,11 +126,7 @@ impl<'a> Budget<'a> {
     pub(crate) fn check(&self) -> Result<()> {
         let cancelled = self.cancel.is_some_and(|flag| flag.load(Ordering::Relaxed));
         if cancelled || self.stop.load(Ordering::Relaxed) {
-            return Err(Error::new(
-                Stage::Image,
-                ErrorKind::Cancelled,
-                "cancelled by the caller",
-            ));
+            return Err(Error::new(Stage::Image, ErrorKind::Cancelled, "cancelled by the caller"));
         }
         Ok(())
     }
@@ -152,12 +143,7 @@ impl<'a> Budget<'a> {
 
     /// Counts bytes of unpacked files.
     pub(crate) fn unpack(&self, bytes: u64) -> Result<()> {
-        add(
-            &self.unpacked,
-            bytes,
-            self.limits.bytes,
-            "too many bytes when unpacked",
-        )
+        add(&self.unpacked, bytes, self.limits.bytes, "too many bytes when unpacked")
     }
 
     /// Counts one entry of a tar archive.
@@ -168,12 +154,7 @@ impl<'a> Budget<'a> {
     /// Tells the caller how far it is.
     pub(crate) fn report(&self, step: Step, item: &str, done: u64, total: Option<u64>) {
         if let Some(callback) = self.progress {
-            callback(Progress {
-                step,
-                item: item.to_owned(),
-                done,
-                total,
-            });
+            callback(Progress { step, item: item.to_owned(), done, total });
         }
     }
 }
@@ -195,11 +176,7 @@ mod tests {
 
     #[test]
     fn budget_spent_names_the_limit() {
-        let limits = Limits {
-            bytes: 10,
-            entries: 1,
-            ..Limits::default()
-        };
+        let limits = Limits { bytes: 10, entries: 1, ..Limits::default() };
         let budget = Budget::new(&limits, None, None);
         budget.unpack(10).unwrap();
         let error = budget.unpack(1).unwrap_err();

@@ -1,7 +1,7 @@
 //! Loads images from archives and layout directories into the store.
 //!
 //! Stage `image`, host process. The list: read the source, choose the images,
-//! then the [`transaction`](super::transaction): copy and verify blobs, unpack
+//! then the `transaction`: copy and verify blobs, unpack
 //! layers, name everything. Until the last step nothing in the store changes.
 //!
 //! Errors: `image`; see [`Store::load`].
@@ -11,14 +11,18 @@ use std::sync::atomic::AtomicBool;
 
 use super::Reference;
 use super::bad;
-use super::limits::{Budget, Limits, OnProgress};
-use super::list::Summary;
-use super::source::oci::{Selection, native, parse_platform};
-use super::source::{self, Candidate, Content, Format, Opened, Source, no_image};
-use super::stage::Stage;
-use super::store::Store;
-use super::transaction::Transaction;
 use crate::error::Result;
+use crate::image::limits::{Budget, Limits, OnProgress};
+use crate::image::load::transaction::Transaction;
+use crate::image::source::oci::{Selection, native, parse_platform};
+use crate::image::source::{self, Candidate, Content, Format, Opened, Source, no_image};
+use crate::image::store::stage::Stage;
+use crate::image::store::{Store, Summary};
+
+mod commit;
+pub(crate) mod transaction;
+pub(crate) mod tree;
+mod work;
 
 /// How to load. Set the fields after [`LoadOptions::default`].
 #[derive(Clone, Default)]
@@ -67,15 +71,9 @@ impl Store {
         let name = options.name.as_deref().map(Reference::parse).transpose()?;
         let stage = Stage::create(&self.dir)?;
         let (format, reference, opened) = source::open(source)?;
-        let platform = options
-            .platform
-            .as_deref()
-            .map_or_else(|| Ok(native()), parse_platform)?;
+        let platform = options.platform.as_deref().map_or_else(|| Ok(native()), parse_platform)?;
         let reference = options.reference.clone().or(reference);
-        let selection = Selection {
-            platform,
-            reference,
-        };
+        let selection = Selection { platform, reference };
         let content = read(opened, &stage, &budget)?;
         let mut images = choose(format, &content, &selection, &budget)?;
         if let Some(name) = name {
@@ -124,9 +122,7 @@ fn choose(
 
 fn rename(images: &mut [Candidate], name: &Reference) -> Result<()> {
     if name.digest().is_some() {
-        return Err(bad(format!(
-            "an image cannot be named {name}: it has a digest"
-        )));
+        return Err(bad(format!("an image cannot be named {name}: it has a digest")));
     }
     let [image] = images else {
         let count = images.len();

@@ -13,8 +13,8 @@ use std::str::FromStr;
 
 use oci_spec::image::Digest;
 
-use super::digest;
 use crate::error::{Error, Result, Stage};
+use crate::image::digest;
 
 /// Bytes of a name without tag and digest (distribution/reference).
 const NAME: usize = 255;
@@ -75,12 +75,7 @@ impl Reference {
             (None, None) => Some("latest".to_owned()),
             (tag, _) => tag.map(str::to_owned),
         };
-        Ok(Reference {
-            domain: domain.to_owned(),
-            path,
-            tag,
-            digest,
-        })
+        Ok(Reference { domain: domain.to_owned(), path, tag, digest })
     }
 
     /// The registry, for example `docker.io` or `localhost:5000`.
@@ -153,14 +148,7 @@ fn split_domain(name: &str) -> (&str, &str) {
                 || first == "localhost"
                 || first.bytes().any(|b| b.is_ascii_uppercase()) =>
         {
-            (
-                if first == "index.docker.io" {
-                    "docker.io"
-                } else {
-                    first
-                },
-                path,
-            )
+            (if first == "index.docker.io" { "docker.io" } else { first }, path)
         }
         _ => ("docker.io", name),
     }
@@ -174,31 +162,18 @@ fn check_domain(domain: &str) -> std::result::Result<(), &'static str> {
     if port.is_some_and(|port| port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit())) {
         return Err("a port is a number");
     }
-    if let Some(address) = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         let good =
             address.contains(':') && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
-        return if good {
-            Ok(())
-        } else {
-            Err("the registry is no IPv6 address")
-        };
+        return if good { Ok(()) } else { Err("the registry is no IPv6 address") };
     }
     let good = host.split('.').all(|label| {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     });
-    if good {
-        Ok(())
-    } else {
-        Err("the registry is no host name")
-    }
+    if good { Ok(()) } else { Err("the registry is no host name") }
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
@@ -210,13 +185,8 @@ fn check_component(component: &str) -> std::result::Result<(), String> {
     if component.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(format!("{component:?} has upper-case letters"));
     }
-    if !component
-        .bytes()
-        .all(|b| alphanumeric(b) || matches!(b, b'.' | b'_' | b'-'))
-    {
-        return Err(format!(
-            "{component:?}: a-z, 0-9, '.', '_' and '-' are allowed"
-        ));
+    if !component.bytes().all(|b| alphanumeric(b) || matches!(b, b'.' | b'_' | b'-')) {
+        return Err(format!("{component:?}: a-z, 0-9, '.', '_' and '-' are allowed"));
     }
     let separators = component.split(|c: char| c.is_ascii() && alphanumeric(c as u8));
     let edge = |b: Option<u8>| b.is_some_and(alphanumeric);
@@ -227,9 +197,7 @@ fn check_component(component: &str) -> std::result::Result<(), String> {
             .all(|run| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|b| b == b'-'));
     match good {
         true => Ok(()),
-        false => Err(format!(
-            "{component:?} has separators at an end or in a row"
-        )),
+        false => Err(format!("{component:?} has separators at an end or in a row")),
     }
 }
 
@@ -259,67 +227,28 @@ mod tests {
     fn short_forms_are_completed_as_docker_does() {
         let digest = format!("sha256:{HEX}");
         for (text, full, familiar) in [
-            (
-                "busybox",
-                "docker.io/library/busybox:latest".to_owned(),
-                "busybox:latest",
-            ),
-            (
-                "busybox:1.38",
-                "docker.io/library/busybox:1.38".to_owned(),
-                "busybox:1.38",
-            ),
-            (
-                "org/app",
-                "docker.io/org/app:latest".to_owned(),
-                "org/app:latest",
-            ),
-            (
-                "docker.io/busybox",
-                "docker.io/library/busybox:latest".to_owned(),
-                "busybox:latest",
-            ),
-            (
-                "index.docker.io/org/app",
-                "docker.io/org/app:latest".to_owned(),
-                "org/app:latest",
-            ),
-            (
-                "ghcr.io/a/b/c:x",
-                "ghcr.io/a/b/c:x".to_owned(),
-                "ghcr.io/a/b/c:x",
-            ),
-            (
-                "localhost/app",
-                "localhost/app:latest".to_owned(),
-                "localhost/app:latest",
-            ),
+            ("busybox", "docker.io/library/busybox:latest".to_owned(), "busybox:latest"),
+            ("busybox:1.38", "docker.io/library/busybox:1.38".to_owned(), "busybox:1.38"),
+            ("org/app", "docker.io/org/app:latest".to_owned(), "org/app:latest"),
+            ("docker.io/busybox", "docker.io/library/busybox:latest".to_owned(), "busybox:latest"),
+            ("index.docker.io/org/app", "docker.io/org/app:latest".to_owned(), "org/app:latest"),
+            ("ghcr.io/a/b/c:x", "ghcr.io/a/b/c:x".to_owned(), "ghcr.io/a/b/c:x"),
+            ("localhost/app", "localhost/app:latest".to_owned(), "localhost/app:latest"),
             (
                 "localhost:5000/app",
                 "localhost:5000/app:latest".to_owned(),
                 "localhost:5000/app:latest",
             ),
-            (
-                "[::1]:5000/app:v1",
-                "[::1]:5000/app:v1".to_owned(),
-                "[::1]:5000/app:v1",
-            ),
+            ("[::1]:5000/app:v1", "[::1]:5000/app:v1".to_owned(), "[::1]:5000/app:v1"),
             ("Host/app", "Host/app:latest".to_owned(), "Host/app:latest"),
-            (
-                "a--b/c__d.e_f",
-                "docker.io/a--b/c__d.e_f:latest".to_owned(),
-                "a--b/c__d.e_f:latest",
-            ),
+            ("a--b/c__d.e_f", "docker.io/a--b/c__d.e_f:latest".to_owned(), "a--b/c__d.e_f:latest"),
         ] {
             let reference = Reference::parse(text).unwrap();
             assert_eq!(reference.to_string(), full, "{text}");
             assert_eq!(reference.familiar(), familiar, "{text}");
         }
         let reference = Reference::parse(&format!("app@{digest}")).unwrap();
-        assert_eq!(
-            reference.to_string(),
-            format!("docker.io/library/app@{digest}")
-        );
+        assert_eq!(reference.to_string(), format!("docker.io/library/app@{digest}"));
         assert_eq!(
             (reference.tag(), reference.digest().unwrap().to_string()),
             (None, digest.clone())
@@ -351,17 +280,11 @@ mod tests {
             ("-x.io/a", "the registry is no host name"),
             ("[x]:1/a", "the registry is no IPv6 address"),
             ("a@", "digest \"\": missing ':' in digest"),
-            (
-                "a@sha256:12",
-                "digest \"sha256:12\": Invalid digest length 2 expected 64",
-            ),
+            ("a@sha256:12", "digest \"sha256:12\": Invalid digest length 2 expected 64"),
             (HEX, "64 hexadecimal digits are an image id"),
         ] {
             let error = Reference::parse(text).unwrap_err();
-            assert_eq!(
-                (error.kind(), error.stage()),
-                (ErrorKind::InvalidInput, Stage::Image)
-            );
+            assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::Image));
             let wanted = format!("image: {text:?} is no image name: {reason}");
             assert!(error.to_string().starts_with(&wanted), "{error} / {wanted}");
         }

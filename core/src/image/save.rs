@@ -15,15 +15,16 @@ use std::sync::atomic::AtomicU64;
 use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, Digest, ImageConfiguration};
 use tar::{Builder, EntryType, Header};
 
-use super::compression::{Label, decode};
-use super::digest::{Hasher, Hashing, verify};
-use super::index::{self, Record, blob_path};
-use super::limits::{Budget, Limits, Step};
-use super::source::{docker::Item, staged_blob};
-use super::stage::{Stage, link};
-use super::store::Store;
-use super::{Reference, bad, digest, find, unwrap_io};
 use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::compression::{Label, decode};
+use crate::image::digest::{Hasher, Hashing, verify};
+use crate::image::limits::{Budget, Limits, Step};
+use crate::image::source::{docker::Item, staged_blob};
+use crate::image::store::Store;
+use crate::image::store::find;
+use crate::image::store::index::{self, Record, blob_path};
+use crate::image::store::stage::{Stage, link};
+use crate::image::{Reference, bad, digest, unwrap_io};
 
 /// The form of a saved archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +72,7 @@ impl Store {
             ArchiveFormat::Oci => oci(&stage, &images, &mut archive)?,
             ArchiveFormat::Docker => docker(&stage, &images, &mut archive)?,
         }
-        archive
-            .into_inner()
-            .and_then(|writer| writer.flush())
-            .map_err(|e| unwrap_io("write", e))
+        archive.into_inner().and_then(|writer| writer.flush()).map_err(|e| unwrap_io("write", e))
     }
 
     fn choose(&self, names: &[&str]) -> Result<Vec<Saved>> {
@@ -84,10 +82,7 @@ impl Store {
             let record = find::one(&records, name)?;
             let named = Reference::parse(name).is_ok_and(|r| find::is_named(record, &r));
             let full = record.name.clone().filter(|_| named);
-            if let Some(known) = images
-                .iter_mut()
-                .find(|known| known.record.same_image(record))
-            {
+            if let Some(known) = images.iter_mut().find(|known| known.record.same_image(record)) {
                 known.names.extend(full);
                 continue;
             }
@@ -96,9 +91,7 @@ impl Store {
                 record: record.clone(),
                 names: full.into_iter().collect(),
                 config: index::parse("image config", &config)?,
-                layers: index::manifest(&self.dir, record.manifest.digest())?
-                    .layers()
-                    .clone(),
+                layers: index::manifest(&self.dir, record.manifest.digest())?.layers().clone(),
             });
         }
         Ok(images)
@@ -107,9 +100,8 @@ impl Store {
     fn keep(&self, stage: &Stage, digest: &Digest) -> Result<()> {
         let from = self.dir.find(&format!("blobs/{}", digest.algorithm()))?;
         let to = stage.dir().dir("blobs")?;
-        let kept = from.map_or(Ok(false), |from| {
-            link(&from, digest.digest(), &to, &staged_blob(digest))
-        })?;
+        let kept =
+            from.map_or(Ok(false), |from| link(&from, digest.digest(), &to, &staged_blob(digest)))?;
         if kept {
             return Ok(());
         }
@@ -125,9 +117,7 @@ impl Store {
 impl Saved {
     fn blobs(&self) -> impl Iterator<Item = &Digest> {
         let documents = [self.record.manifest.digest(), &self.record.config];
-        documents
-            .into_iter()
-            .chain(self.layers.iter().map(Descriptor::digest))
+        documents.into_iter().chain(self.layers.iter().map(Descriptor::digest))
     }
 }
 
@@ -135,11 +125,7 @@ fn oci(stage: &Stage, images: &[Saved], archive: &mut Builder<&mut dyn Write>) -
     let mut manifests = Vec::new();
     for image in images {
         let names = image.names.iter().map(Some);
-        let names: Vec<_> = if image.names.is_empty() {
-            vec![None]
-        } else {
-            names.collect()
-        };
+        let names: Vec<_> = if image.names.is_empty() { vec![None] } else { names.collect() };
         for name in names {
             let mut descriptor = image.record.manifest.clone();
             descriptor.set_annotations(name.map(|name| {
@@ -153,29 +139,17 @@ fn oci(stage: &Stage, images: &[Saved], archive: &mut Builder<&mut dyn Write>) -
     }
     bytes(archive, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     bytes(archive, "index.json", &index::encode(manifests)?)?;
-    let blobs: BTreeMap<String, &Digest> = images
-        .iter()
-        .flat_map(Saved::blobs)
-        .map(|digest| (blob_path(digest), digest))
-        .collect();
+    let blobs: BTreeMap<String, &Digest> =
+        images.iter().flat_map(Saved::blobs).map(|digest| (blob_path(digest), digest)).collect();
     let mut folders: BTreeSet<&str> = BTreeSet::from(["blobs/"]);
-    folders.extend(
-        blobs
-            .keys()
-            .filter_map(|path| path.get(..=path.rfind('/')?)),
-    );
+    folders.extend(blobs.keys().filter_map(|path| path.get(..=path.rfind('/')?)));
     for folder in folders {
         let mut header = header(EntryType::Directory, 0o755, 0);
         append(archive, &mut header, folder, std::io::empty())?;
     }
     for (path, digest) in blobs {
         let (file, size) = staged(stage, digest)?;
-        append(
-            archive,
-            &mut header(EntryType::Regular, 0o644, size),
-            &path,
-            file.take(size),
-        )?;
+        append(archive, &mut header(EntryType::Regular, 0o644, size), &path, file.take(size))?;
     }
     Ok(())
 }
@@ -196,21 +170,12 @@ fn docker(stage: &Stage, images: &[Saved], archive: &mut Builder<&mut dyn Write>
         let path = format!("{}.json", image.record.config.digest());
         if written.insert(path.clone()) {
             let (file, size) = staged(stage, &image.record.config)?;
-            append(
-                archive,
-                &mut header(EntryType::Regular, 0o644, size),
-                &path,
-                file.take(size),
-            )?;
+            append(archive, &mut header(EntryType::Regular, 0o644, size), &path, file.take(size))?;
         }
         // The full form: docker shortens it, podman would take a short one for
         // a name of its own (`localhost/…`).
         let names = image.names.iter().cloned().collect();
-        items.push(Item {
-            config: path,
-            repo_tags: Some(names),
-            layers,
-        });
+        items.push(Item { config: path, repo_tags: Some(names), layers });
     }
     bytes(archive, "manifest.json", &index::render(&items)?)
 }
@@ -224,19 +189,8 @@ fn layer(
     diff_id: &Digest,
     blob: &Descriptor,
 ) -> Result<()> {
-    let budget = Budget::new(
-        &Limits {
-            ratio: u64::MAX,
-            ..Limits::default()
-        },
-        None,
-        None,
-    );
-    let label = Label {
-        step: Step::Copy,
-        item: path,
-        total: None,
-    };
+    let budget = Budget::new(&Limits { ratio: u64::MAX, ..Limits::default() }, None, None);
+    let label = Label { step: Step::Copy, item: path, total: None };
     let input = AtomicU64::new(0);
     let read = |error| unwrap_io("read", error);
     let (_, mut first) = decode(staged(stage, blob.digest())?.0, label, &budget, &input)?;
@@ -245,32 +199,19 @@ fn layer(
     let mut hashing = Hashing::new(second, Hasher::like(diff_id)?);
     let mut header = header(EntryType::Regular, 0o644, size);
     append(archive, &mut header, path, hashing.by_ref().take(size))?;
-    verify(
-        &format!("the unpacked layer {}", blob.digest()),
-        diff_id,
-        &hashing.finish().0,
-    )
+    verify(&format!("the unpacked layer {}", blob.digest()), diff_id, &hashing.finish().0)
 }
 
 fn staged(stage: &Stage, digest: &Digest) -> Result<(std::fs::File, u64)> {
     let found = stage.dir().dir("blobs")?.file(&staged_blob(digest))?;
     found.ok_or_else(|| {
-        Error::new(
-            Step_::Image,
-            ErrorKind::Internal,
-            format!("the blob {digest} is not staged"),
-        )
+        Error::new(Step_::Image, ErrorKind::Internal, format!("the blob {digest} is not staged"))
     })
 }
 
 fn bytes(archive: &mut Builder<&mut dyn Write>, path: &str, bytes: &[u8]) -> Result<()> {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    append(
-        archive,
-        &mut header(EntryType::Regular, 0o644, size),
-        path,
-        bytes,
-    )
+    append(archive, &mut header(EntryType::Regular, 0o644, size), path, bytes)
 }
 
 fn header(kind: EntryType, mode: u32, size: u64) -> Header {
@@ -290,11 +231,7 @@ fn append(
     path: &str,
     data: impl Read,
 ) -> Result<()> {
-    header
-        .set_path(path)
-        .map_err(|error| unwrap_io("tar", error))?;
+    header.set_path(path).map_err(|error| unwrap_io("tar", error))?;
     header.set_cksum();
-    archive
-        .append(header, data)
-        .map_err(|error| unwrap_io("write", error))
+    archive.append(header, data).map_err(|error| unwrap_io("write", error))
 }

@@ -16,13 +16,14 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
 
-use super::compression::CHUNK;
-use super::digest::{Hasher, Hashing, verify};
-use super::dir::Dir;
-use super::limits::{Budget, Step};
-use super::stage::{Stage, link};
-use super::{bad, index, unwrap_io};
 use crate::error::{Error, ErrorKind, Result, Stage as Step_};
+use crate::image::compression::CHUNK;
+use crate::image::digest::{Hasher, Hashing, verify};
+use crate::image::dir::Dir;
+use crate::image::limits::{Budget, Step};
+use crate::image::store::index;
+use crate::image::store::stage::{Stage, link};
+use crate::image::{bad, unwrap_io};
 
 pub(crate) mod docker;
 pub(crate) mod files;
@@ -61,22 +62,14 @@ pub(crate) enum Format {
 /// A source with its prefix taken apart.
 pub(crate) enum Opened {
     Directory(Dir),
-    Stream {
-        reader: Box<dyn Read + Send>,
-        name: String,
-        size: Option<u64>,
-    },
+    Stream { reader: Box<dyn Read + Send>, name: String, size: Option<u64> },
 }
 
 /// Format, reference and stream or directory of a source.
 pub(crate) fn open(source: Source) -> Result<(Format, Option<String>, Opened)> {
     let path = match source {
         Source::Reader(reader) => {
-            let stream = Opened::Stream {
-                reader,
-                name: "standard input".to_owned(),
-                size: None,
-            };
+            let stream = Opened::Stream { reader, name: "standard input".to_owned(), size: None };
             return Ok((Format::Any, None, stream));
         }
         Source::Path(path) => path,
@@ -99,11 +92,7 @@ pub(crate) fn open(source: Source) -> Result<(Format, Option<String>, Opened)> {
         .map_err(|error| Error::io(Step_::Image, format!("open({path:?})"), error))?;
     let file = crate::sys::high(file.into())
         .map_err(|errno| Error::sys(Step_::Image, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
-    let name = path
-        .file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let stream = Opened::Stream {
         reader: Box::new(File::from(file)),
         name,
@@ -166,7 +155,7 @@ impl Content {
     ) -> Result<Vec<u8>> {
         let (digest, size) = (wanted.digest(), wanted.size());
         if size > budget.limits.document {
-            return Err(super::limits::exceeded(
+            return Err(crate::image::limits::exceeded(
                 "a document that is too long",
                 budget.limits.document,
             ));
@@ -191,10 +180,10 @@ impl Content {
         let (digest, size) = (wanted.digest(), wanted.size());
         let name = staged_blob(digest);
         let blobs = stage.dir().dir("blobs")?;
-        if let Some(known) = store.find(&format!("blobs/{}", digest.algorithm()))? {
-            if link(&known, digest.digest(), &blobs, &name)? {
-                return Ok(());
-            }
+        let known = store.find(&format!("blobs/{}", digest.algorithm()))?;
+        let link = |known: Dir| link(&known, digest.digest(), &blobs, &name);
+        if known.map_or(Ok(false), link)? {
+            return Ok(());
         }
         if blobs.stat(name.as_bytes())?.is_some() {
             return Ok(());
@@ -239,9 +228,7 @@ fn copy_verified(
     let mut done: u64 = 0;
     loop {
         budget.check()?;
-        let n = from
-            .read(&mut buffer)
-            .map_err(|error| unwrap_io("read", error))?;
+        let n = from.read(&mut buffer).map_err(|error| unwrap_io("read", error))?;
         if n == 0 {
             break;
         }
@@ -264,9 +251,7 @@ fn check_size(digest: &Digest, wanted: u64, found: u64) -> Result<()> {
     if wanted == found {
         return Ok(());
     }
-    Err(bad(format!(
-        "the blob {digest} has {found} bytes or more, not {wanted}"
-    )))
+    Err(bad(format!("the blob {digest} has {found} bytes or more, not {wanted}")))
 }
 
 /// One image of a source: all documents read and checked, no layer yet.
@@ -299,17 +284,14 @@ impl Candidate {
         let configuration: ImageConfiguration = index::parse(&what, &config.1)?;
         let diff_ids = configuration.rootfs().diff_ids().iter();
         let diff_ids: Vec<Digest> = diff_ids
-            .map(|text| super::digest::parse("diff_id", text))
+            .map(|text| crate::image::digest::parse("diff_id", text))
             .collect::<Result<_>>()?;
         if diff_ids.len() != layers.len() {
             let (ids, blobs) = (diff_ids.len(), layers.len());
             return Err(bad(format!("{what} has {ids} diff_ids for {blobs} layers")));
         }
         if layers.len() > budget.limits.layers {
-            return Err(super::limits::exceeded(
-                "too many layers",
-                budget.limits.layers,
-            ));
+            return Err(crate::image::limits::exceeded("too many layers", budget.limits.layers));
         }
         for layer in &layers {
             Hasher::like(layer.digest())?;
@@ -331,7 +313,7 @@ impl Candidate {
 /// A descriptor of bytes that are at hand.
 pub(crate) fn describe(media_type: MediaType, bytes: &[u8]) -> Descriptor {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Descriptor::new(media_type, size, super::digest::of(bytes))
+    Descriptor::new(media_type, size, crate::image::digest::of(bytes))
 }
 
 /// An error for sources that hold no image.

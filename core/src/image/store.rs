@@ -14,19 +14,33 @@
 //! ```
 //!
 //! Errors: `image`; unsupported for a store of a later version or on NFS.
-//! Sources: image-spec `image-layout.md`, flock(2), `dependencies.md` §3.1.
+//! Sources: image-spec `image-layout.md`, flock(2)
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use nix::sys::statfs::{NFS_SUPER_MAGIC, fstatfs};
 use oci_spec::image::ImageConfiguration;
 
-use super::dir::{Dir, failed};
-use super::index::{self, Locked, Record};
-use super::layer::{Layer, RootDirectory, hold_at};
-use super::{bad, digest, find, stage, unwrap_io};
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::dir::{Dir, failed};
+use crate::image::{bad, digest, unwrap_io};
+
+pub(crate) mod collect;
+pub(crate) mod find;
+pub(crate) mod index;
+mod inspect;
+pub(crate) mod layer;
+pub(crate) mod list;
+pub(crate) mod stage;
+
+pub use collect::Removed;
+use index::{Locked, Record};
+pub use inspect::{Inspect, InspectLayer};
+use layer::hold_at;
+pub use layer::{Layer, RootDirectory};
+pub use list::Summary;
 
 /// The version of the layout that this code writes and reads.
 const FORMAT: &[u8] = b"1\n";
@@ -61,8 +75,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// Descriptors that keep the layers, one for each. They are close-on-exec;
-    /// a duplicate in another process keeps the layers too.
+    /// Descriptors that keep the layers, one for each, bottom first: the layers'
+    /// directories, with `fs` below. They are close-on-exec; a duplicate in
+    /// another process keeps the layers too.
     #[must_use]
     pub fn locks(&self) -> &[OwnedFd] {
         &self.locks
@@ -81,6 +96,8 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 std::fs::DirBuilder::new()
                     .recursive(true)
+                    // Set-id files of images are nobody else's business.
+                    .mode(0o700)
                     .create(data)
                     .map_err(|error| unwrap_io(&format!("mkdir({data:?})"), error))?;
                 Dir::open(data)?
@@ -95,6 +112,12 @@ impl Store {
         let layers = dir.dir("layers")?;
         let store = Store { dir, layers };
         stage::sweep(&store.dir, &|dead| store.undo(dead))?;
+        // Whoever writes the index holds its lock, so with the lock a
+        // half-written one is nobody's.
+        if store.dir.is_half_replaced("index.json")? {
+            let _locked = Locked::open(&store.dir)?;
+            store.dir.forget_replacement("index.json")?;
+        }
         Ok(store)
     }
 
@@ -112,10 +135,7 @@ impl Store {
             let record = find::one(&records, name)?;
             match self.hold(record, &records) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    if index::read(&self.dir)?
-                        .iter()
-                        .any(|known| known.same_image(record))
-                    {
+                    if index::read(&self.dir)?.iter().any(|known| known.same_image(record)) {
                         return Err(error);
                     }
                 }
@@ -133,11 +153,7 @@ impl Store {
         let what = format!("image config {}", record.config);
         let bytes = index::document(&self.dir, &record.config)?;
         let config: ImageConfiguration = index::parse(&what, &bytes)?;
-        let diff_ids = config
-            .rootfs()
-            .diff_ids()
-            .iter()
-            .map(|text| digest::parse("diff_id", text));
+        let diff_ids = config.rootfs().diff_ids().iter().map(|text| digest::parse("diff_id", text));
         let diff_ids: Vec<_> = diff_ids.collect::<Result<_>>()?;
         let (mut layers, mut locks) = (Vec::new(), Vec::new());
         let mut root = RootDirectory::default();
@@ -174,7 +190,7 @@ impl Store {
     fn undo(&self, dead: &Dir) -> Result<()> {
         if dead.read("moved", index::DOCUMENT)?.is_some() {
             let locked = Locked::open(&self.dir)?;
-            super::collect::undo(self, &locked, dead)?;
+            collect::undo(self, &locked, dead)?;
         }
         Ok(())
     }
@@ -193,11 +209,9 @@ fn create(dir: &Dir) -> Result<()> {
     let kind = fstatfs(dir.as_fd()).map_err(|errno| failed("fstatfs", dir.path(), errno))?;
     if kind.filesystem_type() == NFS_SUPER_MAGIC {
         let text = format!("{:?} is on NFS, which can hold no image layers", dir.path());
-        return Err(
-            Error::new(Stage::Image, ErrorKind::Unsupported, text).with_hint(
-                "choose a data directory on a local file system, for example with XDG_DATA_HOME",
-            ),
-        );
+        return Err(Error::new(Stage::Image, ErrorKind::Unsupported, text).with_hint(
+            "choose a data directory on a local file system, for example with XDG_DATA_HOME",
+        ));
     }
     for part in ["blobs", "layers", "ingest", "stage"] {
         dir.make(part)?;

@@ -16,9 +16,9 @@ use std::io::{self, Read};
 
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::limits::Limits;
-use super::{bad, unwrap_io};
 use crate::error::Result;
+use crate::image::limits::Limits;
+use crate::image::{bad, unwrap_io};
 
 mod entry;
 mod pax;
@@ -50,9 +50,7 @@ struct Prefix {
 
 impl<R: Read> Read for Archive<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = usize::try_from(self.remaining)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let n = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(buffer.len());
         if n == 0 {
             return Ok(0);
         }
@@ -67,13 +65,7 @@ impl<R: Read> Read for Archive<'_, R> {
 
 impl<'l, R: Read> Archive<'l, R> {
     pub(crate) fn new(reader: R, limits: &'l Limits) -> Archive<'l, R> {
-        Archive {
-            reader,
-            limits,
-            remaining: 0,
-            padding: 0,
-            ended: false,
-        }
+        Archive { reader, limits, remaining: 0, padding: 0, ended: false }
     }
 
     /// The next file, directory, link or device; what is left of the current
@@ -91,9 +83,7 @@ impl<'l, R: Read> Archive<'l, R> {
             let size = entry::number("size", &header.as_old().size, || header.entry_size())?;
             let plain = header.as_ustar().is_none() && header.as_gnu().is_none();
             if plain && !matches!(kind.as_byte(), 0 | b'0'..=b'7') {
-                return Err(bad(
-                    "tar: an extended header in an archive of the oldest format",
-                ));
+                return Err(bad("tar: an extended header in an archive of the oldest format"));
             }
             match kind {
                 EntryType::GNULongName => once(&mut prefix.name, self.extended(size)?)?,
@@ -158,15 +148,14 @@ impl<'l, R: Read> Archive<'l, R> {
     fn extended(&mut self, size: u64) -> Result<Vec<u8>> {
         if size > self.limits.extended {
             let limit = self.limits.extended;
-            return Err(super::limits::exceeded(
+            return Err(crate::image::limits::exceeded(
                 "an extended tar header that is too long",
                 limit,
             ));
         }
         self.data(size)?;
         let mut bytes = Vec::new();
-        self.read_to_end(&mut bytes)
-            .map_err(|error| unwrap_io("tar", error))?;
+        self.read_to_end(&mut bytes).map_err(|error| unwrap_io("tar", error))?;
         Ok(bytes)
     }
 
@@ -196,15 +185,10 @@ impl<'l, R: Read> Archive<'l, R> {
             return Ok(None);
         }
         let bytes = header.as_bytes();
-        let sum = bytes[..148]
-            .iter()
-            .chain(&bytes[156..])
-            .fold(256, |sum, b| sum + u32::from(*b));
+        let sum = bytes[..148].iter().chain(&bytes[156..]).fold(256, |sum, b| sum + u32::from(*b));
         match header.cksum() {
             Ok(wanted) if wanted == sum => Ok(Some(header)),
-            _ => Err(bad(
-                "tar: wrong header checksum, this is no tar archive or it is damaged",
-            )),
+            _ => Err(bad("tar: wrong header checksum, this is no tar archive or it is damaged")),
         }
     }
 
@@ -237,10 +221,7 @@ impl<'l, R: Read> Archive<'l, R> {
                 segments.push(Segment { offset, length });
             }
             if u64::try_from(segments.len()).unwrap_or(u64::MAX) > limit {
-                return Err(super::limits::exceeded(
-                    "a sparse map that is too long",
-                    limit,
-                ));
+                return Err(crate::image::limits::exceeded("a sparse map that is too long", limit));
             }
             Ok(())
         };
@@ -274,8 +255,7 @@ impl<'l, R: Read> Archive<'l, R> {
             None => {
                 let limit = self.limits.extended;
                 let text = &mut |block: &mut [u8]| {
-                    self.read_exact(block)
-                        .map_err(|error| unwrap_io("tar", error))
+                    self.read_exact(block).map_err(|error| unwrap_io("tar", error))
                 };
                 pax::map_in_data(text, limit)?
             }

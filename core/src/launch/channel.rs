@@ -33,37 +33,37 @@ impl Channel {
     pub(super) fn receive(
         &self,
         cancel: Option<BorrowedFd<'_>>,
-    ) -> Result<Option<(Message, Option<OwnedFd>)>> {
+    ) -> Result<Option<(Message, [Option<OwnedFd>; 2])>> {
         self.wait(cancel)?;
         let mut bytes = [0_u8; Message::SIZE];
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        let mut control = nix::cmsg_space!([libc::c_int; 1]);
+        let mut control = nix::cmsg_space!([libc::c_int; 2]);
         let failed = |errno| Error::sys(Stage::Launch, "recvmsg(channel of the helper)", errno);
-        let (length, fd) = loop {
+        let (length, numbers) = loop {
             let flags = MsgFlags::MSG_CMSG_CLOEXEC;
             match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags) {
                 Err(Errno::EINTR) => {}
                 Err(Errno::ECONNRESET) => return Ok(None),
                 Err(errno) => return Err(failed(errno)),
                 Ok(message) => {
-                    let mut received = None;
+                    let mut received = Vec::new();
                     for part in message.cmsgs().map_err(failed)? {
                         if let ControlMessageOwned::ScmRights(numbers) = part {
-                            received = numbers.first().copied();
+                            received = numbers;
                         }
                     }
                     break (message.bytes, received);
                 }
             }
         };
-        let fd = match fd {
-            Some(number) => Some(sys::adopt_received(number).map_err(failed)?),
-            None => None,
-        };
+        // All of them are adopted before any can fail, so that none leaks.
+        let mut fds = numbers.into_iter().map(sys::adopt_received).collect::<Vec<_>>().into_iter();
+        let mut next = || fds.next().transpose().map_err(failed);
+        let fds = [next()?, next()?];
         if length == 0 {
             return Ok(None);
         }
-        Ok(Some((Message::from_bytes(bytes), fd)))
+        Ok(Some((Message::from_bytes(bytes), fds)))
     }
 
     fn wait(&self, cancel: Option<BorrowedFd<'_>>) -> Result<()> {

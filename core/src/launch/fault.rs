@@ -11,13 +11,19 @@ use crate::error::{Error, ErrorKind, Stage};
 
 /// The error that a fault stands for.
 pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
-    let record = plan::Plan::new(bytes)
-        .and_then(|plan| plan.records().find(|record| record.index == fault.index));
+    if fault.call == Call::Died {
+        let message = "pid 1 was killed before the program was executed";
+        return Error::new(Stage::Launch, ErrorKind::SetupFailed, message)
+            .with_hint("is the memory limit too small?");
+    }
+    let plan = plan::Plan::new(bytes);
+    let record = plan.and_then(|plan| plan.records().find(|record| record.index == fault.index));
     let errno = Errno::from_raw(fault.errno);
     let stage = stage(fault.step);
-    let what = match record {
-        Some(record) => sentence(fault.call, &record),
-        None => call_alone(fault),
+    let what = match (searched(plan, fault), record) {
+        (Some(what), _) => what,
+        (None, Some(record)) => sentence(fault.call, &record),
+        (None, None) => call_alone(fault),
     };
     let error = Error::sys(stage, what, errno);
     match (stage, fault.call, errno) {
@@ -55,13 +61,18 @@ fn stage(step: Step) -> Stage {
     }
 }
 
+/// What is said of a program that was looked for on the search path.
+fn searched(plan: Option<plan::Plan<'_>>, fault: Fault) -> Option<String> {
+    let plan = plan.filter(|_| (fault.step, fault.call) == (Step::Exec, Call::Execve))?;
+    let name = plan.of(Kind::Argument).next()?.string()?.to_string_lossy().into_owned();
+    let missing = matches!(Errno::from_raw(fault.errno), Errno::ENOENT | Errno::ENOTDIR);
+    (missing && !name.contains('/'))
+        .then(|| format!("execve({name:?}): executable file not found in $PATH"))
+}
+
 /// A call that belongs to no record of the plan.
 fn call_alone(fault: Fault) -> String {
     match (fault.step, fault.call) {
-        (Step::Launch, Call::Died) => {
-            "pid 1 was killed before the program was executed (is the memory limit too small?)"
-                .into()
-        }
         (Step::Launch, Call::Clone) => "clone3(new namespaces, CLONE_INTO_CGROUP) of pid 1".into(),
         (_, call) => format!("{}()", call.name()),
     }
@@ -110,7 +121,7 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             body.skip(4);
             format!("{name}({})", body.text())
         }
-        Kind::RootBind | Kind::Directory | Kind::File => {
+        Kind::Directory | Kind::File => {
             body.skip(1);
             format!("{name}({})", body.text())
         }
@@ -119,6 +130,7 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             format!("{name}(resource {resource}, {soft})")
         }
         Kind::GroupV2
+        | Kind::RootBind
         | Kind::Hostname
         | Kind::Mask
         | Kind::ReadOnly

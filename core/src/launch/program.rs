@@ -3,7 +3,8 @@
 //! A sealed memory file, made once and kept: the program can then neither be
 //! overwritten nor be told apart by a path. Where memory files cannot be
 //! executed (`vm.memfd_noexec`, some security modules), an unlinked file in
-//! the state directory takes its place.
+//! the state directory takes its place, or, where that is mounted `noexec`,
+//! in the data directory. A path given by the caller comes before all.
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -75,6 +76,14 @@ pub(super) fn memory_file(name: &CStr, contents: &[u8], executable: bool) -> Res
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))
         .map_err(|errno| failed("fcntl(F_ADD_SEALS)", errno))?;
     Ok(file.into())
+}
+
+/// The program at a path that the caller has given.
+pub(super) fn at(path: &Path) -> Result<OwnedFd> {
+    let file = File::open(path)
+        .map_err(|error| Error::io(Stage::Launch, format!("open({path:?}) (helper)"), error))?;
+    sys::high(file.into())
+        .map_err(|errno| Error::sys(Stage::Launch, "fcntl(F_DUPFD_CLOEXEC)", errno))
 }
 
 /// The program in a file of `directory` that has no name any more.

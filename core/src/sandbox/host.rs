@@ -81,6 +81,11 @@ pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<Pat
 /// Adds an opaque directory for `path`, and plain ones for its parents. Only
 /// directories are hidden: a symbolic link leads to one that is.
 fn hide(root: &Path, path: &Path, prepared: &mut Vec<UpperDirectory>) {
+    // What lies in a hidden directory is hidden with it; to make it would show
+    // its name.
+    if prepared.iter().any(|known| known.opaque && path.starts_with(&known.path)) {
+        return;
+    }
     let mut ancestors: Vec<&Path> =
         path.ancestors().filter(|path| *path != Path::new("")).collect();
     ancestors.reverse();
@@ -150,5 +155,16 @@ mod tests {
             .collect();
         assert_eq!(paths, [("home", true), ("var", false), ("var/tmp", true)]);
         assert!(prepared.iter().all(|dir| dir.mode == 0o755));
+    }
+
+    #[test]
+    fn directory_in_a_hidden_one_is_not_made() {
+        let root = tempfile::tempdir().expect("directory");
+        std::fs::create_dir_all(root.path().join("home/me/run")).expect("directory");
+        std::fs::create_dir_all(root.path().join("homes/run")).expect("directory");
+        let (prepared, _) =
+            look(root.path(), &[Path::new("/home/me/run"), Path::new("/homes/run")]);
+        let paths: Vec<_> = prepared.iter().map(|dir| dir.path.to_str()).collect();
+        assert_eq!(paths, [Some("home"), Some("homes"), Some("homes/run")]);
     }
 }

@@ -1,28 +1,41 @@
 //! Names of containers: symbolic links `<run>/names/<name>` to ids, so that
 //! taking a name is one atomic call.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind as IoErrorKind;
-use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::{StateDir, io, is_id};
+use super::{Held, StateDir, io, is_id};
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 fn link(run: &Path, name: &str) -> PathBuf {
     run.join("names").join(name)
 }
 
+/// One at a time: between finding a name stale and taking it nobody else may
+/// do the same.
+fn alone(run: &Path) -> Result<Held> {
+    Held::alone(&run.join("names"))
+}
+
+/// Removes the names of containers that are no more.
+pub(super) fn sweep(run: &Path) -> Result<()> {
+    let names = run.join("names");
+    let _alone = alone(run)?;
+    for entry in fs::read_dir(&names).map_err(|error| io("opendir", &names, error))?.flatten() {
+        let owner = entry.file_name().to_str().and_then(|name| lookup(run, name));
+        if owner.is_none() {
+            fs::remove_file(entry.path()).map_err(|error| io("unlink", &entry.path(), error))?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives the name to a container.
 pub(super) fn claim(run: &Path, name: &str, id: &str) -> Result<()> {
     let link = link(run, name);
-    // One at a time: between finding a name stale and taking it nobody else
-    // may do the same.
-    let names = run.join("names");
-    let lock = File::open(&names).map_err(|error| io("open", &names, error))?;
-    lock.lock().map_err(|error| io("flock", &names, error))?;
-    let _held = lock.as_fd();
+    let _alone = alone(run)?;
     match symlink(id, &link) {
         Err(error) if error.kind() == IoErrorKind::AlreadyExists => {}
         other => return other.map_err(|error| io("symlink", &link, error)),

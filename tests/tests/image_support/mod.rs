@@ -10,15 +10,9 @@ use libctr::image::{LoadOptions, Source, Store, Summary};
 use tempfile::TempDir;
 
 /// Says why a test does nothing; a failure where skips are not accepted.
-#[expect(
-    clippy::print_stderr,
-    reason = "a skip must be seen in the test's output"
-)]
+#[expect(clippy::print_stderr, reason = "a skip must be seen in the test's output")]
 pub(crate) fn skip(reason: &str) {
-    assert!(
-        std::env::var_os("LIBCTR_TEST_REQUIRE").is_none(),
-        "skip not accepted: {reason}"
-    );
+    assert!(std::env::var_os("LIBCTR_TEST_REQUIRE").is_none(), "skip not accepted: {reason}");
     eprintln!("skipped: {reason}");
 }
 
@@ -80,9 +74,7 @@ impl Scratch {
     }
 
     pub(crate) fn load(&self, source: impl Into<PathBuf>) -> Vec<Summary> {
-        self.store
-            .load(Source::Path(source.into()), &LoadOptions::default())
-            .unwrap()
+        self.store.load(Source::Path(source.into()), &LoadOptions::default()).unwrap()
     }
 
     /// Every file of the store by path and size, but for the locks.
@@ -99,11 +91,7 @@ fn walk(dir: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let meta = path.symlink_metadata().unwrap();
-        found.push(format!(
-            "{} {}",
-            path.display(),
-            if meta.is_dir() { 0 } else { meta.len() }
-        ));
+        found.push(format!("{} {}", path.display(), if meta.is_dir() { 0 } else { meta.len() }));
         if meta.is_dir() {
             walk(&path, found);
         }
@@ -117,11 +105,7 @@ pub(crate) fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item =
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{text}{errors}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
     text
 }
 
@@ -156,10 +140,7 @@ for here, dirs, files in os.walk(top):
 
 /// The listing of a plain directory.
 pub(crate) fn list(dir: &Path) -> Vec<String> {
-    lines(run(
-        "python3",
-        [OsStr::new("-c"), OsStr::new(LIST), dir.as_os_str()],
-    ))
+    lines(run("python3", [OsStr::new("-c"), OsStr::new(LIST), dir.as_os_str()]))
 }
 
 /// The listing of what an overlay of the layers shows, bottom layer first.
@@ -169,11 +150,8 @@ pub(crate) fn list_merged(layers: &[PathBuf], merged: &Path) -> Vec<String> {
     let empty = merged.with_extension("empty");
     std::fs::create_dir_all(&empty).unwrap();
     // A read-only overlay wants two layers.
-    let mut lower: Vec<String> = layers
-        .iter()
-        .rev()
-        .map(|path| path.display().to_string())
-        .collect();
+    let mut lower: Vec<String> =
+        layers.iter().rev().map(|path| path.display().to_string()).collect();
     lower.push(empty.display().to_string());
     let script =
         r#"mount -t overlay overlay -o "ro,lowerdir=$1" "$2" && exec python3 -c "$3" "$2""#;
@@ -201,9 +179,7 @@ pub(crate) fn difference(ours: &[String], theirs: &[String]) -> Vec<String> {
     let only = |mark: &str, a: &[String], b: &[String]| {
         let other: std::collections::HashSet<&String> = b.iter().collect();
         let lines = a.iter().filter(|line| !other.contains(line));
-        lines
-            .map(|line| format!("{mark} {line}"))
-            .collect::<Vec<_>>()
+        lines.map(|line| format!("{mark} {line}")).collect::<Vec<_>>()
     };
     [only("ours  ", ours, theirs), only("theirs", theirs, ours)].concat()
 }

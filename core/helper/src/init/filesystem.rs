@@ -16,7 +16,7 @@ use core::ffi::CStr;
 use super::at;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, Record, flag, option, strict};
-use crate::sys::{self, Errno, Fd};
+use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
 
 /// The fault of `call` for one record.
@@ -25,7 +25,7 @@ fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
 }
 
 /// Builds the root and enters it. Returns the program's side of the terminal.
-pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
+pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, Fault> {
     let none = Fault::NO_RECORD;
     // Nothing that is mounted or unmounted here reaches the host, nor the
     // other way round.
@@ -35,9 +35,9 @@ pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
     for record in plan.records() {
         step(record, &mut root)?;
     }
-    let root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
+    let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     let terminal = match plan.has(flag::TERMINAL) {
-        true => Some(terminal::open(plan, &root)?),
+        true => Some(terminal::open(plan, &mut root, monitor)?),
         false => None,
     };
 
@@ -54,88 +54,115 @@ pub(super) fn set_up(plan: Plan<'_>) -> Result<Option<Fd>, Fault> {
     Ok(terminal)
 }
 
+/// One record: either it helps to make the root, or it reaches into it.
 fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
     let Record { index, kind, mut body } = record;
-    let broken = || Fault::broken_plan(Step::Filesystem, index);
-    let root = || place.as_ref().ok_or(broken());
+    let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
         Kind::Stage => {
-            let path = body.string().ok_or(broken())?;
-            let data = body.string().ok_or(broken())?;
-            sys::mount(c"tmpfs", path, c"tmpfs", 0, data).map_err(failed(Call::Mount, index))
+            let path = body.string().ok_or(broken)?;
+            let data = body.string().ok_or(broken)?;
+            sys::mount(c"tmpfs", path, c"tmpfs", 0, data).map_err(failed(Call::Mount, index))?;
         }
-        Kind::UpperDir => overlay::upper_directory(record),
-        Kind::RootOverlay => {
-            *place = Some(overlay::root(record)?);
-            Ok(())
+        Kind::UpperDir => overlay::upper_directory(record)?,
+        Kind::RootOverlay => *place = Some(overlay::root(record)?),
+        Kind::RootBind => *place = Some(bound_root(record)?),
+        Kind::Filesystem
+        | Kind::Directory
+        | Kind::Node
+        | Kind::Symlink
+        | Kind::File
+        | Kind::Bind
+        | Kind::Overlay
+        | Kind::Mask
+        | Kind::ReadOnly => {
+            let root = place.as_mut().ok_or(broken)?;
+            if !makes_only(kind) {
+                root.mounted();
+            }
+            inside(record, root)?;
         }
-        Kind::RootBind => {
-            let _flags = body.u32().ok_or(broken())?;
-            let source = body.string().ok_or(broken())?;
-            let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
-            let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
-                .map_err(failed(Call::Open, index))?;
-            sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
-            *place = Some(Root::adopt(tree));
-            Ok(())
-        }
-        Kind::Filesystem => file_system(record, root()?),
+        // Other steps' records.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A record that makes or mounts something in the root.
+fn inside(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+    let Record { index, kind, mut body } = record;
+    let broken = Fault::broken_plan(Step::Filesystem, index);
+    match kind {
+        Kind::Filesystem => file_system(record, root),
         Kind::Directory => {
-            let mode = body.u32().ok_or(broken())?;
-            let path = body.string().ok_or(broken())?;
-            root()?.directory(path, mode).map(drop).map_err(failed(Call::Mkdir, index))
+            let mode = body.u32().ok_or(broken)?;
+            let path = body.string().ok_or(broken)?;
+            root.directory(path, mode).map(drop).map_err(failed(Call::Mkdir, index))
         }
         Kind::Node => {
-            let mut number = || body.u32().ok_or(broken());
+            let mut number = || body.u32().ok_or(broken);
             let (mode, major, minor) = (number()?, number()?, number()?);
-            let path = body.string().ok_or(broken())?;
-            root()?.node(path, mode, major, minor).map_err(failed(Call::Mknod, index))
+            let path = body.string().ok_or(broken)?;
+            root.node(path, mode, major, minor).map_err(failed(Call::Mknod, index))
         }
         Kind::Symlink => {
-            let contents = body.string().ok_or(broken())?;
-            let path = body.string().ok_or(broken())?;
-            root()?.symlink(contents, path).map_err(failed(Call::Symlink, index))
+            let contents = body.string().ok_or(broken)?;
+            let path = body.string().ok_or(broken)?;
+            root.symlink(contents, path).map_err(failed(Call::Symlink, index))
         }
         Kind::File => {
-            let mode = body.u32().ok_or(broken())?;
-            let path = body.string().ok_or(broken())?;
-            let length = usize::try_from(body.u32().ok_or(broken())?).map_err(|_| broken())?;
-            let contents = body.bytes(length).ok_or(broken())?;
-            root()?.file(path, mode, contents).map_err(failed(Call::Write, index))
+            let mode = body.u32().ok_or(broken)?;
+            let path = body.string().ok_or(broken)?;
+            let length = usize::try_from(body.u32().ok_or(broken)?).map_err(|_| broken)?;
+            let contents = body.bytes(length).ok_or(broken)?;
+            root.file(path, mode, contents).map_err(failed(Call::Write, index))
         }
-        Kind::Bind => {
-            let flags = body.u32().ok_or(broken())?;
-            let source = body.string().ok_or(broken())?;
-            let target = body.string().ok_or(broken())?;
-            let recursive = flags & option::RECURSIVE != 0;
-            let tree =
-                sys::open_tree(Fd::CWD, source, recursive).map_err(failed(Call::OpenTree, index))?;
-            if flags & option::READ_ONLY != 0 {
-                sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
-                    .map_err(failed(Call::MountSetattr, index))?;
-            }
-            let onto = match flags & option::FILE {
-                0 => root()?.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
-                _ => root()?.file_target(target).map_err(failed(Call::Open, index))?,
-            };
-            sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
-        }
-        Kind::Overlay => overlay::view(record, root()?),
-        Kind::Mask => {
-            let path = body.string().ok_or(broken())?;
-            mask(root()?, path, index)
-        }
-        Kind::ReadOnly => {
-            let path = body.string().ok_or(broken())?;
-            read_only(root()?, path, index)
-        }
+        Kind::Bind => bind(record, root),
+        Kind::Overlay => overlay::view(record, root),
+        Kind::Mask => mask(root, body.string().ok_or(broken)?, index),
+        Kind::ReadOnly => read_only(root, body.string().ok_or(broken)?, index),
         _ => Ok(()),
     }
 }
 
+/// A directory as the root, mounted on itself: a root has to be a mount.
+fn bound_root(record: Record<'_>) -> Result<Root, Fault> {
+    let Record { index, mut body, .. } = record;
+    let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
+    let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
+    let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
+        .map_err(failed(Call::Open, index))?;
+    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+    Ok(Root::adopt(tree))
+}
+
+fn bind(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+    let Record { index, mut body, .. } = record;
+    let broken = Fault::broken_plan(Step::Filesystem, index);
+    let flags = body.u32().ok_or(broken)?;
+    let source = body.string().ok_or(broken)?;
+    let target = body.string().ok_or(broken)?;
+    let recursive = flags & option::RECURSIVE != 0;
+    let tree = sys::open_tree(Fd::CWD, source, recursive).map_err(failed(Call::OpenTree, index))?;
+    if flags & option::READ_ONLY != 0 {
+        sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
+            .map_err(failed(Call::MountSetattr, index))?;
+    }
+    let onto = match flags & option::FILE {
+        0 => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
+        _ => root.file_target(target).map_err(failed(Call::Open, index))?,
+    };
+    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+}
+
+/// Whether a record makes a file or directory and mounts nothing.
+const fn makes_only(kind: Kind) -> bool {
+    matches!(kind, Kind::Directory | Kind::Node | Kind::Symlink | Kind::File)
+}
+
 /// mount(2) on the current directory: the target was opened inside the root,
 /// and no path of it is walked a second time.
-fn file_system(record: Record<'_>, root: &Root) -> Result<(), Fault> {
+fn file_system(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u64().ok_or(broken)?;
@@ -154,7 +181,7 @@ fn file_system(record: Record<'_>, root: &Root) -> Result<(), Fault> {
 
 /// Hides a path: a directory under an empty read-only tmpfs, a file under the
 /// container's own null device.
-fn mask(root: &Root, path: &CStr, index: u16) -> Result<(), Fault> {
+fn mask(root: &mut Root, path: &CStr, index: u16) -> Result<(), Fault> {
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
@@ -164,13 +191,8 @@ fn mask(root: &Root, path: &CStr, index: u16) -> Result<(), Fault> {
         return sys::mount(c"tmpfs", c".", c"tmpfs", sys::MS_RDONLY, c"nr_blocks=1,nr_inodes=1")
             .map_err(failed(Call::Mount, index));
     }
-    let null = root.existing(c"dev/null").map_err(failed(Call::Openat2, index))?;
-    let null = null.ok_or(Errno::ENOENT).map_err(failed(Call::Openat2, index))?;
-    let kind = sys::stat(null.borrow()).map_err(failed(Call::Fstat, index))?.mode & sys::S_IFMT;
-    if kind != sys::S_IFCHR {
-        return Err(failed(Call::Fstat, index)(Errno::EINVAL));
-    }
-    let tree = sys::open_tree(null.borrow(), c"", false).map_err(failed(Call::OpenTree, index))?;
+    let null = root.null().map_err(failed(Call::Openat2, index))?;
+    let tree = sys::open_tree(null, c"", false).map_err(failed(Call::OpenTree, index))?;
     sys::move_mount(tree.borrow(), target.borrow()).map_err(failed(Call::MoveMount, index))
 }
 

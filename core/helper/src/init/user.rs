@@ -1,7 +1,7 @@
 //! `user`: keyring, bounding set, groups, gid, uid, capabilities,
 //! no_new_privs (capabilities(7), credentials(7)).
 
-use super::at;
+use super::{Inherited, at, end_with_monitor};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Field, Kind, Plan, flag};
 use crate::sys;
@@ -10,7 +10,7 @@ use crate::sys;
 /// larger, but no real user comes near).
 const GROUPS_MAX: usize = 1024;
 
-pub(super) fn become_user(plan: Plan<'_>) -> Result<(), Fault> {
+pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
     let failed = |call| at(Step::User, call, none);
     let number = |field| plan.get(field).unwrap_or(0);
@@ -23,15 +23,14 @@ pub(super) fn become_user(plan: Plan<'_>) -> Result<(), Fault> {
         }
     }
 
-    // The bounding set needs CAP_SETPCAP, so it comes before the capabilities go.
+    // The bounding set needs CAP_SETPCAP, so it comes before the capabilities
+    // go. EINVAL: the kernel has no further capabilities.
     let bounding = number(Field::CapBounding);
-    for capability in 0..64_u32 {
-        match sys::bounding_has(capability) {
-            Ok(true) if bounding & (1_u64 << capability) == 0 => {
-                sys::bounding_drop(capability).map_err(failed(Call::Prctl))?;
-            }
-            Ok(_) => {}
-            Err(_) => break,
+    for capability in (0..64_u32).filter(|number| bounding & (1_u64 << number) == 0) {
+        match sys::bounding_drop(capability) {
+            Ok(()) => {}
+            Err(sys::Errno::EINVAL) => break,
+            Err(errno) => return Err(failed(Call::Prctl)(errno)),
         }
     }
 
@@ -71,6 +70,6 @@ pub(super) fn become_user(plan: Plan<'_>) -> Result<(), Fault> {
     // an init the program ends when that ends.
     match plan.has(flag::INIT) {
         true => Ok(()),
-        false => sys::die_with_parent().map_err(failed(Call::Prctl)),
+        false => end_with_monitor(inherited).map_err(failed(Call::Prctl)),
     }
 }

@@ -10,11 +10,14 @@
 
 use crate::init::descriptor;
 use crate::plan::{Field, Plan};
-use crate::sys::{self, BorrowedFd, Fd};
+use crate::sys::{self, BorrowedFd, Fd, POLLIN, Watch};
 
 const FRAME: usize = 16;
 /// One frame at most: a pipe's capacity (pipe(7)).
 const CHUNK: usize = 65_536;
+
+/// More than two full pipes hold, also of small packets (pipe-max-size).
+const MOST_CHUNKS: u32 = 4096;
 
 #[derive(Debug)]
 pub(super) struct Log {
@@ -45,6 +48,17 @@ impl Log {
         self.streams.last().and_then(Option::as_ref).map(Fd::borrow)
     }
 
+    /// A terminal's output goes into the log where there is one; else the
+    /// descriptor is let go.
+    pub(super) fn take_terminal(&mut self, master: Option<Fd>) {
+        if self.directory.is_some()
+            && let Some(slot) = self.streams.first_mut()
+            && master.is_some()
+        {
+            *slot = master;
+        }
+    }
+
     /// Takes one chunk from each stream that has something.
     pub(super) fn copy(&mut self, stdout: bool, stderr: bool) {
         if stdout {
@@ -55,12 +69,19 @@ impl Log {
         }
     }
 
-    /// Takes what is left once no process can write any more.
+    /// Takes what is left once no process of the container is. Somebody
+    /// outside may hold the other ends open, so this never waits for more,
+    /// and takes no more than full pipes hold.
     pub(super) fn drain(&mut self) {
-        for stream in 0..2 {
-            while self.streams.get(stream).is_some_and(Option::is_some) {
-                self.take(stream);
+        for _ in 0..MOST_CHUNKS {
+            let watch = |fd: Option<BorrowedFd>| Watch { fd: fd.map_or(-1, |fd| fd.0), events: POLLIN, ready: 0 };
+            let mut watches = [watch(self.stdout()), watch(self.stderr())];
+            let _ = sys::poll(&mut watches, Some(0));
+            let [stdout, stderr] = watches.map(|watch| watch.ready != 0);
+            if !stdout && !stderr {
+                break;
             }
+            self.copy(stdout, stderr);
         }
     }
 
@@ -71,7 +92,7 @@ impl Log {
         let Some((head, room)) = buffer.split_at_mut_checked(FRAME) else { return };
         let length = match sys::read(pipe.borrow(), room) {
             Ok(length) if length > 0 => length,
-            // The end, or an end all the same.
+            // The end; for a terminal it is an error (EIO).
             _ => {
                 *slot = None;
                 return;

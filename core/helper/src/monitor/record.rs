@@ -17,6 +17,8 @@ pub(super) enum Reason {
     WallTimeout,
     CpuTimeout,
     OutputLimit,
+    /// The caller's SIGKILL: the program's wait status tells the rest.
+    Killed,
 }
 
 /// How it ended.
@@ -25,6 +27,8 @@ pub(super) struct End {
     /// Wait status of the program.
     pub(super) status: i32,
     pub(super) reason: Option<Reason>,
+    /// Whether the kernel killed the program because memory had run out.
+    pub(super) oom_killed: bool,
     pub(super) usage: Figures,
     pub(super) wall_ns: u64,
     pub(super) started_in_ns: Option<u64>,
@@ -49,12 +53,12 @@ impl End {
             Some(Reason::WallTimeout) => return "wall_timeout",
             Some(Reason::CpuTimeout) => return "cpu_timeout",
             Some(Reason::OutputLimit) => return "output_limit",
-            None => {}
+            Some(Reason::Killed) | None => {}
         }
-        let some = |count: Option<u64>| count.is_some_and(|count| count > 0);
+        let some =
+            |count: Option<u64>| self.reason.is_none() && count.is_some_and(|count| count > 0);
         match (self.signal(), self.code()) {
-            // Only the kernel's own count makes a SIGKILL an OOM kill.
-            (Some(9), _) if some(self.usage.oom_kills) => "oom_killed",
+            _ if self.oom_killed => "oom_killed",
             (None, Some(0)) => "exited",
             _ if some(self.usage.pids_refused) => "pids_limit",
             (Some(_), _) => "signaled",
@@ -160,6 +164,53 @@ impl Json {
         if let Some(value) = value {
             self.key(key);
             self.push(decimal(value, &mut [0; 20]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Figures, Reason};
+
+    fn outcome(status: i32, reason: Option<Reason>, oom_kills: u64, pids_refused: u64) -> &'static str {
+        let usage = Figures {
+            oom_kills: Some(oom_kills),
+            pids_refused: Some(pids_refused),
+            ..Figures::default()
+        };
+        let (started_in_ns, wall_ns, started_at_ns, ended_at_ns) = (None, 0, 0, 0);
+        let oom_killed = status == 9 && reason.is_none() && oom_kills > 0;
+        End {
+            status,
+            reason,
+            oom_killed,
+            usage,
+            wall_ns,
+            started_in_ns,
+            started_at_ns,
+            ended_at_ns,
+        }
+        .outcome()
+    }
+
+    #[test]
+    fn outcome_follows_from_the_reason_then_the_kernel_then_the_status() {
+        const CODE_1: i32 = 0x100;
+        for (status, reason, oom_kills, pids_refused, expected) in [
+            (0, None, 0, 0, "exited"),
+            (0, None, 1, 1, "exited"),
+            (CODE_1, None, 1, 0, "exited"),
+            (CODE_1, None, 0, 1, "pids_limit"),
+            (9, None, 0, 0, "signaled"),
+            (9, None, 1, 0, "oom_killed"),
+            (15, None, 1, 0, "signaled"),
+            (9, Some(Reason::Killed), 1, 1, "signaled"),
+            (CODE_1, Some(Reason::Killed), 0, 1, "exited"),
+            (9, Some(Reason::WallTimeout), 1, 0, "wall_timeout"),
+            (0, Some(Reason::Cancelled), 0, 0, "cancelled"),
+        ] {
+            let found = outcome(status, reason, oom_kills, pids_refused);
+            assert_eq!(found, expected, "{status} {reason:?} {oom_kills} {pids_refused}");
         }
     }
 }

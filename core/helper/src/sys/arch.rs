@@ -91,10 +91,14 @@ macro_rules! numbers {
     (@libc PWRITE64) => { libc::SYS_pwrite64 };
     (@libc GETPID) => { libc::SYS_getpid };
     (@libc SOCKET) => { libc::SYS_socket };
+    (@libc RECVMSG) => { libc::SYS_recvmsg };
+    (@libc SOCKETPAIR) => { libc::SYS_socketpair };
+    (@libc SETSOCKOPT) => { libc::SYS_setsockopt };
     (@libc SENDMSG) => { libc::SYS_sendmsg };
     (@libc EXECVE) => { libc::SYS_execve };
     (@libc WAIT4) => { libc::SYS_wait4 };
     (@libc KILL) => { libc::SYS_kill };
+    (@libc FCNTL) => { libc::SYS_fcntl };
     (@libc CHDIR) => { libc::SYS_chdir };
     (@libc FCHDIR) => { libc::SYS_fchdir };
     (@libc FCHMOD) => { libc::SYS_fchmod };
@@ -126,7 +130,6 @@ macro_rules! numbers {
     (@libc UNSHARE) => { libc::SYS_unshare };
     (@libc SIGNALFD4) => { libc::SYS_signalfd4 };
     (@libc DUP3) => { libc::SYS_dup3 };
-    (@libc PIPE2) => { libc::SYS_pipe2 };
     (@libc PRLIMIT64) => { libc::SYS_prlimit64 };
     (@libc STATX) => { libc::SYS_statx };
     (@libc PIDFD_SEND_SIGNAL) => { libc::SYS_pidfd_send_signal };
@@ -153,9 +156,13 @@ numbers! {
     GETPID 39 172,
     SOCKET 41 198,
     SENDMSG 46 211,
+    RECVMSG 47 212,
+    SOCKETPAIR 53 199,
+    SETSOCKOPT 54 208,
     EXECVE 59 221,
     WAIT4 61 260,
     KILL 62 129,
+    FCNTL 72 25,
     CHDIR 80 49,
     FCHDIR 81 50,
     FCHMOD 91 52,
@@ -187,7 +194,6 @@ numbers! {
     UNSHARE 272 97,
     SIGNALFD4 289 74,
     DUP3 292 24,
-    PIPE2 293 59,
     PRLIMIT64 302 261,
     STATX 332 291,
     PIDFD_SEND_SIGNAL 424 424,

@@ -63,6 +63,7 @@ pub(crate) fn open_in_root(dir: BorrowedFd, path: &CStr, flags: usize) -> Result
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stat {
     pub(crate) mode: u32,
+    pub(crate) inode: u64,
     pub(crate) size: u64,
 }
 
@@ -71,10 +72,11 @@ pub(crate) fn stat(fd: BorrowedFd) -> Result<Stat> {
     const STATX_BASIC: usize = 0x7ff;
     let mut buffer = [0_u64; 32];
     call!(STATX, fd.raw(), text(c""), AT_EMPTY_PATH, STATX_BASIC, address_mut(&mut buffer))?;
-    // struct statx: mode is the u16 at byte 28, size the u64 at byte 40.
-    let [_, _, _, word, _, size, ..] = buffer;
+    // struct statx: mode is the u16 at byte 28, inode and size are the u64s at
+    // bytes 32 and 40.
+    let [_, _, _, word, inode, size, ..] = buffer;
     let [_, _, _, _, low, high, _, _] = word.to_le_bytes();
-    Ok(Stat { mode: u32::from(u16::from_le_bytes([low, high])), size })
+    Ok(Stat { mode: u32::from(u16::from_le_bytes([low, high])), inode, size })
 }
 
 pub(crate) fn read(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
@@ -149,6 +151,27 @@ pub(crate) fn fsetxattr(fd: BorrowedFd, name: &CStr, value: &[u8]) -> Result<()>
 /// getdents64(2); 0 at the end of the directory.
 pub(crate) fn getdents(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
     call!(GETDENTS64, fd.raw(), address_mut(buffer), buffer.len())
+}
+
+/// Calls `each` with every name in what getdents64(2) has returned
+/// (struct linux_dirent64: inode u64, offset u64, length u16, type u8, name).
+pub(crate) fn entries(mut rest: &[u8], mut each: impl FnMut(&CStr)) {
+    while let Some([low, high]) = rest.get(16..18).and_then(|bytes| bytes.first_chunk::<2>()) {
+        let size = usize::from(u16::from_le_bytes([*low, *high]));
+        if let Some(name) = rest.get(19..size).and_then(|name| CStr::from_bytes_until_nul(name).ok()) {
+            each(name);
+        }
+        rest = rest.get(size.max(1)..).unwrap_or(&[]);
+    }
+}
+
+/// The number that a text is, if it is one.
+pub(crate) fn decimal(text: &[u8]) -> Option<i32> {
+    let digits = Some(text).filter(|text| !text.is_empty())?;
+    digits.iter().try_fold(0_i32, |sum, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        sum.checked_mul(10)?.checked_add(i32::from(digit))
+    })
 }
 
 pub(crate) fn chdir(path: &CStr) -> Result<()> {
@@ -286,25 +309,86 @@ pub(crate) fn socket() -> Result<Fd> {
     Fd::made(call!(SOCKET, AF_INET, DGRAM_CLOEXEC, 0)?)
 }
 
-/// Sends one packet, with a descriptor if there is one; never raises SIGPIPE.
-pub(crate) fn send(socket: BorrowedFd, bytes: &[u8], fd: Option<BorrowedFd>) -> Result<()> {
+/// Two ends of a sequenced socket.
+pub(crate) fn socketpair() -> Result<(Fd, Fd)> {
+    const AF_UNIX: usize = 1;
+    const SEQPACKET_CLOEXEC: usize = 5 | O_CLOEXEC;
+    let mut ends = [0_i32; 2];
+    call!(SOCKETPAIR, AF_UNIX, SEQPACKET_CLOEXEC, 0, address_mut(&mut ends))?;
+    Ok((Fd(ends[0]), Fd(ends[1])))
+}
+
+const SOL_SOCKET_SCM_RIGHTS: u64 = 1 | (1 << 32);
+
+/// Sends one packet with up to two descriptors; never raises SIGPIPE.
+pub(crate) fn send(socket: BorrowedFd, bytes: &[u8], fds: [Option<BorrowedFd>; 2]) -> Result<()> {
     const MSG_NOSIGNAL: usize = 0x4000;
-    const SOL_SOCKET_SCM_RIGHTS: u64 = 1 | (1 << 32);
-    let part = [address(bytes), bytes.len()];
-    // struct cmsghdr { size_t len; int level; int type } and one int.
-    let control: [u64; 3] =
-        [20, SOL_SOCKET_SCM_RIGHTS, fd.map_or(0, |fd| u64::from(fd.0.cast_unsigned()))];
+    let number = |fd: Option<BorrowedFd>| fd.map_or(0, |fd| u64::from(fd.0.cast_unsigned()));
+    // struct cmsghdr { size_t len; int level; int type }, then the numbers.
+    let length = match fds {
+        [None, _] => 0,
+        [Some(_), None] => 20,
+        [Some(_), Some(_)] => 24,
+    };
+    let control = [length, SOL_SOCKET_SCM_RIGHTS, number(fds[0]) | (number(fds[1]) << 32)];
     let (control_at, control_size) =
-        if fd.is_some() { (address(&control), size_of_val(&control)) } else { (0, 0) };
+        if length > 0 { (address(&control), wide(length)) } else { (0, 0) };
+    let part = [address(bytes), bytes.len()];
     // struct msghdr: name, its length, iov, its count, control, its length, flags.
     let header = [0, 0, address(&part), 1, control_at, control_size, 0];
     call!(SENDMSG, socket.raw(), address(&header), MSG_NOSIGNAL).map(drop)
 }
 
-pub(crate) fn pipe() -> Result<(Fd, Fd)> {
-    let mut ends = [0_i32; 2];
-    call!(PIPE2, address_mut(&mut ends), O_CLOEXEC)?;
-    Ok((Fd(ends[0]), Fd(ends[1])))
+/// Lets every packet that arrives carry its sender's process id, as this
+/// process sees it (unix(7), SO_PASSCRED).
+pub(crate) fn pass_credentials(socket: BorrowedFd) -> Result<()> {
+    const SOL_SOCKET: usize = 1;
+    const SO_PASSCRED: usize = 16;
+    let on = 1_i32;
+    call!(SETSOCKOPT, socket.raw(), SOL_SOCKET, SO_PASSCRED, address(&on), size_of_val(&on)).map(drop)
+}
+
+/// A packet that was received.
+#[derive(Debug, Default)]
+pub(crate) struct Packet {
+    pub(crate) length: usize,
+    /// The sender.
+    pub(crate) pid: Option<i32>,
+    /// The descriptor that came with it.
+    pub(crate) fd: Option<Fd>,
+}
+
+/// Receives one packet without waiting for it; of length 0 when all senders
+/// are gone.
+pub(crate) fn receive(socket: BorrowedFd, bytes: &mut [u8]) -> Result<Packet> {
+    const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+    const MSG_DONTWAIT: usize = 0x40;
+    const SOL_SOCKET_SCM_CREDENTIALS: u64 = 1 | (2 << 32);
+    // Room for credentials (three ints) and one descriptor, each behind a
+    // struct cmsghdr of two words.
+    let mut control = [0_u64; 7];
+    let part = [address_mut(bytes), bytes.len()];
+    let mut header =
+        [0, 0, address(&part), 1, address_mut(&mut control), size_of_val(&control), 0];
+    let length = loop {
+        match call!(RECVMSG, socket.raw(), address_mut(&mut header), MSG_CMSG_CLOEXEC | MSG_DONTWAIT) {
+            Err(Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut packet = Packet { length, ..Packet::default() };
+    let mut rest = control.get(..header[5] / 8).unwrap_or(&[]);
+    while let [size, kind, first, ..] = *rest {
+        let [a, b, c, d, ..] = first.to_le_bytes();
+        let number = i32::from_le_bytes([a, b, c, d]);
+        match kind {
+            SOL_SOCKET_SCM_RIGHTS => packet.fd = Some(Fd(number)),
+            SOL_SOCKET_SCM_CREDENTIALS => packet.pid = Some(number),
+            _ => {}
+        }
+        rest = rest.get(wide(size).div_ceil(8).max(2)..).unwrap_or(&[]);
+    }
+    Ok(packet)
 }
 
 /// dup3(2) without close-on-exec: for 0, 1 and 2.

@@ -45,12 +45,6 @@ fn prctl(option: usize, a: usize, b: usize) -> Result<usize> {
     call!(PRCTL, option, a, b, 0, 0)
 }
 
-/// Whether the bounding set has a capability; an error past the last one.
-pub(crate) fn bounding_has(capability: u32) -> Result<bool> {
-    const PR_CAPBSET_READ: usize = 23;
-    prctl(PR_CAPBSET_READ, capability as usize, 0).map(|r| r == 1)
-}
-
 pub(crate) fn bounding_drop(capability: u32) -> Result<()> {
     const PR_CAPBSET_DROP: usize = 24;
     prctl(PR_CAPBSET_DROP, capability as usize, 0).map(drop)

@@ -18,7 +18,8 @@ use super::{Candidate, Content, describe, no_image};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::compression::{Compression, sniff};
 use crate::image::limits::Budget;
-use crate::image::{Reference, bad, index};
+use crate::image::store::index;
+use crate::image::{Reference, bad};
 
 /// One image of `manifest.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,12 +45,7 @@ pub(crate) fn find(
     let (mut found, mut others) = (Vec::new(), Vec::new());
     for item in &items {
         let mut names = Vec::new();
-        for tag in item
-            .repo_tags
-            .iter()
-            .flatten()
-            .filter(|tag| *tag != "<none>:<none>")
-        {
+        for tag in item.repo_tags.iter().flatten().filter(|tag| *tag != "<none>:<none>") {
             names.push(Reference::parse(tag)?.to_string());
         }
         if let Some(wanted) = &selection.reference {
@@ -76,11 +72,8 @@ pub(crate) fn find(
 }
 
 fn image(files: &Files, item: &Item, budget: &Budget<'_>) -> Result<Candidate> {
-    let missing = |name: &str| {
-        bad(format!(
-            "the archive lacks the file {name:?} of its manifest.json"
-        ))
-    };
+    let missing =
+        |name: &str| bad(format!("the archive lacks the file {name:?} of its manifest.json"));
     let config = files.read(&item.config, budget.limits.document)?;
     let config = config.ok_or_else(|| missing(&item.config))?;
     let mut layers = Vec::new();
@@ -120,11 +113,7 @@ pub(crate) fn manifest(config: &Descriptor, layers: &[Descriptor]) -> Result<Vec
         .layers(layers.to_vec())
         .build()
         .map_err(|error| {
-            Error::new(
-                Stage::Image,
-                ErrorKind::Internal,
-                format!("manifest: {error}"),
-            )
+            Error::new(Stage::Image, ErrorKind::Internal, format!("manifest: {error}"))
         })?;
     index::render(&manifest)
 }

@@ -20,7 +20,7 @@ use crate::image::compression::{CHUNK, Label, decode};
 use crate::image::digest::{Hasher, Hashing, verify};
 use crate::image::dir::Dir;
 use crate::image::limits::{Budget, Step, exceeded};
-use crate::image::stage::Stage;
+use crate::image::store::stage::Stage;
 use crate::image::tar::{Archive, Entry, Kind};
 use crate::image::{bad, unwrap_io};
 
@@ -38,11 +38,7 @@ pub(crate) struct Files {
 
 #[derive(Debug)]
 enum Node {
-    File {
-        file: String,
-        size: u64,
-        digest: Digest,
-    },
+    File { file: String, size: u64, digest: Digest },
     Link(Vec<u8>),
 }
 
@@ -64,11 +60,7 @@ pub(crate) fn take(
 ) -> Result<Files> {
     let dir = stage.dir().dir("files")?;
     let input = AtomicU64::new(0);
-    let label = Label {
-        step: Step::Copy,
-        item: name,
-        total: size,
-    };
+    let label = Label { step: Step::Copy, item: name, total: size };
     let (_, reader) = decode(reader, label, budget, &input)?;
     let reader = std::io::BufReader::with_capacity(CHUNK, reader);
     let mut archive = Archive::new(reader, &budget.limits);
@@ -112,9 +104,7 @@ fn stage_file(
     let name = number.to_string();
     let mut file = Hashing::new(dir.create(&name)?, Hasher::sha256());
     loop {
-        let n = data
-            .read(buffer)
-            .map_err(|error| unwrap_io("read", error))?;
+        let n = data.read(buffer).map_err(|error| unwrap_io("read", error))?;
         if n == 0 {
             break;
         }
@@ -123,30 +113,16 @@ fn stage_file(
         })?;
     }
     let (digest, size) = file.finish();
-    Ok(Node::File {
-        file: name,
-        size,
-        digest,
-    })
+    Ok(Node::File { file: name, size, digest })
 }
 
 /// A name as a key: without empty and `.` components, `..` taken back within
 /// the archive.
 fn resolve(from: &[u8], name: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
-    let base = from
-        .iter()
-        .rposition(|byte| *byte == b'/')
-        .map_or(&[][..], |slash| &from[..slash]);
-    let base = if name.starts_with(b"/") {
-        &[][..]
-    } else {
-        base
-    };
-    for part in base
-        .split(|byte| *byte == b'/')
-        .chain(name.split(|byte| *byte == b'/'))
-    {
+    let base = from.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &from[..slash]);
+    let base = if name.starts_with(b"/") { &[][..] } else { base };
+    for part in base.split(|byte| *byte == b'/').chain(name.split(|byte| *byte == b'/')) {
         match part {
             b"" | b"." => {}
             b".." => drop(parts.pop()),
@@ -176,12 +152,9 @@ impl Files {
     /// The first bytes of a file.
     pub(crate) fn head(&self, name: &str) -> Result<Vec<u8>> {
         let mut head = Vec::new();
-        if let Some((file, ..)) = self.find(name) {
-            if let Some((file, _)) = self.dir.file(file)? {
-                file.take(8)
-                    .read_to_end(&mut head)
-                    .map_err(|error| unwrap_io("read", error))?;
-            }
+        let found = self.find(name).map_or(Ok(None), |(file, ..)| self.dir.file(file))?;
+        if let Some((file, _)) = found {
+            file.take(8).read_to_end(&mut head).map_err(|error| unwrap_io("read", error))?;
         }
         Ok(head)
     }
@@ -189,10 +162,9 @@ impl Files {
     /// A whole file, if it is not longer than `limit`.
     pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         match self.find(name) {
-            Some((_, size, _)) if size > limit => Err(exceeded(
-                &format!("a document that is too long: {name:?}"),
-                limit,
-            )),
+            Some((_, size, _)) if size > limit => {
+                Err(exceeded(&format!("a document that is too long: {name:?}"), limit))
+            }
             Some((file, ..)) => self.dir.read(file, limit),
             None => Ok(None),
         }
@@ -207,15 +179,13 @@ impl Files {
         name: &str,
     ) -> Result<Adopted> {
         // Docker archives name layers freely; by digest they are found too.
-        let path = crate::image::index::blob_path(digest);
+        let path = crate::image::store::index::blob_path(digest);
         let by_name = self.find(&path);
         let found = by_name.or_else(|| {
             self.entries.values().find_map(|node| match node {
-                Node::File {
-                    file,
-                    size,
-                    digest: found,
-                } if found == digest => Some((file.as_str(), *size, found)),
+                Node::File { file, size, digest: found } if found == digest => {
+                    Some((file.as_str(), *size, found))
+                }
                 _ => None,
             })
         });
@@ -228,7 +198,7 @@ impl Files {
             return Ok(opened.map_or(Adopted::Missing, |(file, _)| Adopted::Unverified(file)));
         }
         verify("a blob", digest, found)?;
-        crate::image::stage::link(&self.dir, file, to, name)?;
+        crate::image::store::stage::link(&self.dir, file, to, name)?;
         Ok(Adopted::Linked)
     }
 }

@@ -16,7 +16,8 @@ use oci_spec::image::{
 use super::{Candidate, Content, no_image};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::limits::{Budget, exceeded};
-use crate::image::{Reference, bad, index};
+use crate::image::store::index;
+use crate::image::{Reference, bad};
 
 /// containerd's annotation for the full name.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -66,10 +67,8 @@ pub(crate) fn parse_platform(text: &str) -> Result<Platform> {
 }
 
 fn show(platform: &Platform) -> String {
-    let variant = platform
-        .variant()
-        .as_ref()
-        .map_or(String::new(), |variant| format!("/{variant}"));
+    let variant =
+        platform.variant().as_ref().map_or(String::new(), |variant| format!("/{variant}"));
     format!("{}/{}{variant}", platform.os(), platform.architecture())
 }
 
@@ -121,13 +120,7 @@ pub(crate) fn find(
     let top = content.document("index.json", budget)?;
     let top = top.ok_or_else(|| no_image("the OCI layout has no file \"index.json\""))?;
     let top: ImageIndex = index::parse("index.json", &top)?;
-    let mut search = Search {
-        content,
-        selection,
-        budget,
-        seen: 0,
-        others: Vec::new(),
-    };
+    let mut search = Search { content, selection, budget, seen: 0, others: Vec::new() };
     let mut found: Vec<Candidate> = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for group in groups(top.manifests()) {
@@ -167,9 +160,7 @@ fn groups(descriptors: &[Descriptor]) -> Vec<Vec<&Descriptor>> {
     let mut groups: Vec<Vec<&Descriptor>> = Vec::new();
     for descriptor in descriptors {
         let name = annotated(descriptor);
-        let known = groups
-            .iter_mut()
-            .find(|group| name.is_some() && annotated(group[0]) == name);
+        let known = groups.iter_mut().find(|group| name.is_some() && annotated(group[0]) == name);
         match known {
             Some(group) => group.push(descriptor),
             None => groups.push(vec![descriptor]),
@@ -194,14 +185,8 @@ impl Search<'_> {
         let Some(wanted) = &self.selection.reference else {
             return true;
         };
-        let full = |text: &str| {
-            Reference::parse(text)
-                .ok()
-                .map(|reference| reference.to_string())
-        };
-        let by_digest = group
-            .iter()
-            .any(|descriptor| descriptor.digest().to_string() == *wanted);
+        let full = |text: &str| Reference::parse(text).ok().map(|reference| reference.to_string());
+        let by_digest = group.iter().any(|descriptor| descriptor.digest().to_string() == *wanted);
         let by_name = annotated(group[0]).is_some_and(|(name, is_full)| {
             name == *wanted || (is_full && full(&name).is_some() && full(&name) == full(wanted))
         });
@@ -217,9 +202,7 @@ impl Search<'_> {
         if platforms.len() < 2 {
             return known.copied().collect();
         }
-        self.best(platforms.into_iter().copied())
-            .into_iter()
-            .collect()
+        self.best(platforms.into_iter().copied()).into_iter().collect()
     }
 
     fn best<'d>(&mut self, offers: impl Iterator<Item = &'d Descriptor>) -> Option<&'d Descriptor> {
@@ -243,10 +226,7 @@ impl Search<'_> {
     fn resolve(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Option<Candidate>> {
         self.seen += 1;
         if depth > NESTING || self.seen > DESCRIPTORS {
-            return Err(exceeded(
-                "indexes that are nested too deep or too long",
-                NESTING,
-            ));
+            return Err(exceeded("indexes that are nested too deep or too long", NESTING));
         }
         if index::is_manifest(descriptor.media_type()) {
             return self.image(descriptor);
@@ -262,13 +242,9 @@ impl Search<'_> {
         let chosen = match self.best(offers.clone()) {
             Some(best) => Some(best),
             // An index of one image need not say for which platform it is.
-            None => Some(
-                offers
-                    .filter(|d| d.platform().is_none())
-                    .collect::<Vec<_>>(),
-            )
-            .filter(|unnamed| unnamed.len() == 1)
-            .map(|unnamed| unnamed[0]),
+            None => Some(offers.filter(|d| d.platform().is_none()).collect::<Vec<_>>())
+                .filter(|unnamed| unnamed.len() == 1)
+                .map(|unnamed| unnamed[0]),
         };
         let Some(chosen) = chosen else {
             return Ok(None);
@@ -290,10 +266,7 @@ impl Search<'_> {
         if let Some(media_type) = manifest.media_type() {
             // One blob must not be an index here and a manifest there.
             if media_type != descriptor.media_type() {
-                return Err(bad(format!(
-                    "{what} calls itself {:?}",
-                    media_type.as_ref()
-                )));
+                return Err(bad(format!("{what} calls itself {:?}", media_type.as_ref())));
             }
         }
         let config = manifest.config();
@@ -302,10 +275,7 @@ impl Search<'_> {
             "application/vnd.oci.image.config.v1+json"
                 | "application/vnd.docker.container.image.v1+json"
         ) {
-            log::info!(
-                "image: {what} is {:?}, no container image",
-                config.media_type().as_ref()
-            );
+            log::info!("image: {what} is {:?}, no container image", config.media_type().as_ref());
             return Ok(None);
         }
         let config_bytes = self.content.blob_document(config, self.budget)?;
@@ -316,26 +286,14 @@ impl Search<'_> {
         );
         plain.set_platform(descriptor.platform().clone());
         let config = (config.digest().clone(), config_bytes);
-        Candidate::new(
-            (plain, bytes),
-            config,
-            manifest.layers().clone(),
-            self.budget,
-        )
-        .map(Some)
+        Candidate::new((plain, bytes), config, manifest.layers().clone(), self.budget).map(Some)
     }
 
     fn nothing(&self, names: &[String]) -> Error {
-        let kind = if self.others.is_empty() {
-            ErrorKind::NotFound
-        } else {
-            ErrorKind::Unsupported
-        };
-        if let Some(reference) = self
-            .selection
-            .reference
-            .as_ref()
-            .filter(|_| self.others.is_empty())
+        let kind =
+            if self.others.is_empty() { ErrorKind::NotFound } else { ErrorKind::Unsupported };
+        if let Some(reference) =
+            self.selection.reference.as_ref().filter(|_| self.others.is_empty())
         {
             let error = format!("the image archive has no {reference:?}");
             return Error::new(Stage::Image, kind, error).with_hint(format!("it has {names:?}"));

@@ -9,8 +9,8 @@ use tar::{EntryType, Header};
 
 use super::pax::Pax;
 use crate::error::Result;
-use crate::image::attributes::Time;
 use crate::image::bad;
+use crate::image::unpack::attributes::Time;
 
 /// What an entry makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,20 +98,14 @@ impl Entry {
         if !matches!(kind, Kind::Symlink | Kind::Hardlink) {
             link.clear();
         }
-        let device = if matches!(kind, Kind::Character | Kind::Block) {
-            device(header)?
-        } else {
-            (0, 0)
-        };
+        let device =
+            if matches!(kind, Kind::Character | Kind::Block) { device(header)? } else { (0, 0) };
         let mtime = match pax.time("mtime")? {
             Some(time) => time,
             None => {
                 // Dates before 1970 come as negative binary numbers.
                 let seconds: u64 = number("mtime", &old.mtime, || header.mtime())?;
-                Time {
-                    seconds: seconds.cast_signed(),
-                    nanoseconds: 0,
-                }
+                Time { seconds: seconds.cast_signed(), nanoseconds: 0 }
             }
         };
         Ok(Entry {
@@ -120,12 +114,8 @@ impl Entry {
             link,
             mode: number("mode", &old.mode, || header.mode().map(u64::from))
                 .map(|mode: u64| u32::try_from(mode & 0o7777).unwrap_or(0))?,
-            uid: or_header(pax.number("uid")?, || {
-                number("uid", &old.uid, || header.uid())
-            })?,
-            gid: or_header(pax.number("gid")?, || {
-                number("gid", &old.gid, || header.gid())
-            })?,
+            uid: or_header(pax.number("uid")?, || number("uid", &old.uid, || header.uid()))?,
+            gid: or_header(pax.number("gid")?, || number("gid", &old.gid, || header.gid()))?,
             mtime,
             device,
             xattrs: pax.xattrs()?,
@@ -145,9 +135,7 @@ impl Entry {
             match next {
                 Some(next) if segment.offset >= end && next <= self.size => end = next,
                 _ => {
-                    return Err(bad(
-                        "tar: a sparse map that is not in order or leaves its file",
-                    ));
+                    return Err(bad("tar: a sparse map that is not in order or leaves its file"));
                 }
             }
             sum += segment.length;

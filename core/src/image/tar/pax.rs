@@ -14,8 +14,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::Segment;
 use crate::error::Result;
-use crate::image::attributes::Time;
 use crate::image::bad;
+use crate::image::unpack::attributes::Time;
 
 /// The records of one extended header, in their order.
 #[derive(Debug, Default)]
@@ -36,23 +36,15 @@ impl Pax {
         let malformed = || bad("tar: malformed pax record");
         let mut records = Vec::new();
         while !text.is_empty() {
-            let space = text
-                .iter()
-                .take(20)
-                .position(|byte| *byte == b' ')
-                .ok_or_else(malformed)?;
+            let space =
+                text.iter().take(20).position(|byte| *byte == b' ').ok_or_else(malformed)?;
             let length = usize::try_from(decimal(&text[..space])?).map_err(|_| malformed())?;
             if length <= space + 1 || length > text.len() {
                 return Err(malformed());
             }
             let (record, rest) = text.split_at(length);
-            let record = record[space + 1..]
-                .strip_suffix(b"\n")
-                .ok_or_else(malformed)?;
-            let equals = record
-                .iter()
-                .position(|byte| *byte == b'=')
-                .ok_or_else(malformed)?;
+            let record = record[space + 1..].strip_suffix(b"\n").ok_or_else(malformed)?;
+            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(malformed)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             if key.is_empty() || key.contains(&0) {
                 return Err(malformed());
@@ -67,10 +59,8 @@ impl Pax {
     /// apply them, so the same archive would mean different things.
     pub(super) fn check_global(&self) -> Result<()> {
         for (key, _) in &self.records {
-            if matches!(
-                key.as_slice(),
-                b"path" | b"linkpath" | b"size" | b"uid" | b"gid"
-            ) || key.starts_with(b"GNU.sparse.")
+            if matches!(key.as_slice(), b"path" | b"linkpath" | b"size" | b"uid" | b"gid")
+                || key.starts_with(b"GNU.sparse.")
                 || key.starts_with(b"SCHILY.xattr.")
             {
                 let key = String::from_utf8_lossy(key).into_owned();
@@ -82,14 +72,8 @@ impl Pax {
 
     /// The value of `key`: the last one counts, an empty one means none.
     pub(super) fn get(&self, key: &str) -> Option<&[u8]> {
-        let found = self
-            .records
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key.as_bytes());
-        found
-            .map(|(_, value)| value.as_slice())
-            .filter(|value| !value.is_empty())
+        let found = self.records.iter().rev().find(|(name, _)| name == key.as_bytes());
+        found.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
     }
 
     pub(super) fn number(&self, key: &str) -> Result<Option<u64>> {
@@ -111,26 +95,13 @@ impl Pax {
         if !fraction.iter().all(u8::is_ascii_digit) {
             return Err(bad("tar: a time that is no number"));
         }
-        let digits = fraction
-            .iter()
-            .copied()
-            .chain(std::iter::repeat(b'0'))
-            .take(9);
+        let digits = fraction.iter().copied().chain(std::iter::repeat(b'0')).take(9);
         let nanoseconds = digits.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
         let seconds = i64::try_from(whole).map_err(|_| bad("tar: a time that is too large"))?;
         Ok(Some(match (negative, nanoseconds) {
-            (false, _) => Time {
-                seconds,
-                nanoseconds,
-            },
-            (true, 0) => Time {
-                seconds: -seconds,
-                nanoseconds,
-            },
-            (true, _) => Time {
-                seconds: -seconds - 1,
-                nanoseconds: 1_000_000_000 - nanoseconds,
-            },
+            (false, _) => Time { seconds, nanoseconds },
+            (true, 0) => Time { seconds: -seconds, nanoseconds },
+            (true, _) => Time { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds },
         }))
     }
 
@@ -153,16 +124,9 @@ impl Pax {
         }
         for (key, value) in &self.records {
             if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
-                let text = value
-                    .strip_suffix(b"==")
-                    .or(value.strip_suffix(b"="))
-                    .unwrap_or(value);
+                let text = value.strip_suffix(b"==").or(value.strip_suffix(b"=")).unwrap_or(value);
                 let value = STANDARD_NO_PAD.decode(text);
-                set(
-                    name,
-                    value.map_err(|_| bad("tar: an attribute that is no base64"))?,
-                    false,
-                );
+                set(name, value.map_err(|_| bad("tar: an attribute that is no base64"))?, false);
             }
         }
         Ok(found)
@@ -177,30 +141,17 @@ impl Pax {
                 return Err(bad("tar: a sparse format newer than 1.0"));
             }
             let real_size = self.number("GNU.sparse.realsize")?.ok_or_else(incomplete)?;
-            return Ok(Some(Sparse {
-                real_size,
-                name,
-                map: None,
-            }));
+            return Ok(Some(Sparse { real_size, name, map: None }));
         }
         let Some(real_size) = self.number("GNU.sparse.size")? else {
-            let stray = self
-                .records
-                .iter()
-                .any(|(key, _)| key.starts_with(b"GNU.sparse."));
+            let stray = self.records.iter().any(|(key, _)| key.starts_with(b"GNU.sparse."));
             return if stray { Err(incomplete()) } else { Ok(None) };
         };
         let numbers: Vec<u64> = match self.get("GNU.sparse.map") {
-            Some(map) => map
-                .split(|byte| *byte == b',')
-                .map(decimal)
-                .collect::<Result<_>>()?,
+            Some(map) => map.split(|byte| *byte == b',').map(decimal).collect::<Result<_>>()?,
             None => (self.records.iter())
                 .filter(|(key, _)| {
-                    matches!(
-                        key.as_slice(),
-                        b"GNU.sparse.offset" | b"GNU.sparse.numbytes"
-                    )
+                    matches!(key.as_slice(), b"GNU.sparse.offset" | b"GNU.sparse.numbytes")
                 })
                 .map(|(_, value)| decimal(value))
                 .collect::<Result<_>>()?,
@@ -210,11 +161,7 @@ impl Pax {
         if count != u64::try_from(map.len()).ok() {
             return Err(incomplete());
         }
-        Ok(Some(Sparse {
-            real_size,
-            name,
-            map: Some(map),
-        }))
+        Ok(Some(Sparse { real_size, name, map: Some(map) }))
     }
 }
 
@@ -231,10 +178,7 @@ pub(super) fn map_in_data(
         read(&mut block)?;
         bytes += 512;
         if bytes > limit {
-            return Err(crate::image::limits::exceeded(
-                "a sparse map that is too long",
-                limit,
-            ));
+            return Err(crate::image::limits::exceeded("a sparse map that is too long", limit));
         }
         for byte in block {
             if byte != b'\n' {
@@ -243,9 +187,8 @@ pub(super) fn map_in_data(
             }
             numbers.push(decimal(&std::mem::take(&mut line))?);
             if let [count] = numbers.as_slice() {
-                let pairs = usize::try_from(*count)
-                    .ok()
-                    .and_then(|n| n.checked_mul(2)?.checked_add(1));
+                let pairs =
+                    usize::try_from(*count).ok().and_then(|n| n.checked_mul(2)?.checked_add(1));
                 wanted = pairs.ok_or_else(|| bad("tar: a sparse map that is too long"))?;
             }
             if numbers.len() >= wanted {
@@ -261,21 +204,14 @@ fn segments(numbers: &[u64]) -> Result<Vec<Segment>> {
     if !pairs.remainder().is_empty() {
         return Err(bad("tar: half a pair in a sparse map"));
     }
-    Ok(pairs
-        .map(|pair| Segment {
-            offset: pair[0],
-            length: pair[1],
-        })
-        .collect())
+    Ok(pairs.map(|pair| Segment { offset: pair[0], length: pair[1] }).collect())
 }
 
 /// A decimal number without sign, spaces or anything else.
 fn decimal(text: &[u8]) -> Result<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(text)
-        .ok()
-        .filter(|_| digits)
-        .and_then(|text| text.parse().ok());
+    let number =
+        std::str::from_utf8(text).ok().filter(|_| digits).and_then(|text| text.parse().ok());
     number.ok_or_else(|| {
         let text = String::from_utf8_lossy(&text[..text.len().min(40)]).into_owned();
         bad(format!("tar: {text:?} in an extended header is no number"))

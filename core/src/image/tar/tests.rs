@@ -1,8 +1,8 @@
 use super::{Archive, Entry, Kind, Segment};
 use crate::error::{ErrorKind, Result};
-use crate::image::attributes::Time;
-use crate::image::forge::Tar;
 use crate::image::limits::Limits;
+use crate::image::tests::forge::Tar;
+use crate::image::unpack::attributes::Time;
 use proptest::prelude::{any, proptest};
 use std::io::Read;
 use tar::Header;
@@ -23,10 +23,7 @@ fn read(tar: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>> {
 
 fn paths(tar: &[u8]) -> Vec<String> {
     let entries = read(tar).unwrap();
-    entries
-        .iter()
-        .map(|(entry, _)| String::from_utf8_lossy(&entry.path).into_owned())
-        .collect()
+    entries.iter().map(|(entry, _)| String::from_utf8_lossy(&entry.path).into_owned()).collect()
 }
 
 fn refused(tar: Vec<u8>, reason: &str) {
@@ -56,23 +53,11 @@ fn entries_come_with_all_they_have() {
         (file.kind, &file.path[..], file.size, &data[..]),
         (Kind::File, &b"d/f"[..], 5, &b"hello"[..])
     );
-    assert_eq!(
-        file.mtime,
-        Time {
-            seconds: 12,
-            nanoseconds: 500_000_000
-        }
-    );
+    assert_eq!(file.mtime, Time { seconds: 12, nanoseconds: 500_000_000 });
     assert_eq!((file.uid, file.gid), (70_000_000, 0));
-    let xattrs = [
-        (b"user.a".to_vec(), b"x\ny=\0".to_vec()),
-        (b"user.b".to_vec(), b"hi".to_vec()),
-    ];
+    let xattrs = [(b"user.a".to_vec(), b"x\ny=\0".to_vec()), (b"user.b".to_vec(), b"hi".to_vec())];
     assert_eq!(file.xattrs, xattrs);
-    assert_eq!(
-        (found[2].0.kind, &found[2].0.link[..]),
-        (Kind::Symlink, &b"d/f"[..])
-    );
+    assert_eq!((found[2].0.kind, &found[2].0.link[..]), (Kind::Symlink, &b"d/f"[..]));
     assert_eq!(found[3].0.kind, Kind::Hardlink);
 }
 
@@ -82,9 +67,9 @@ fn long_names_come_from_gnu_headers_or_pax() {
     let gnu = Tar::new()
         .entry(b'L', "././@LongLink", "", 0, format!("{long}\0").as_bytes())
         .file("x", b"");
-    assert_eq!(paths(&gnu.end()), [long.clone()]);
+    assert_eq!(paths(&gnu.end()), [long.as_str()]);
     let pax = Tar::new().pax(&[("path", long.as_bytes())]).file("x", b"");
-    assert_eq!(paths(&pax.end()), [long.clone()]);
+    assert_eq!(paths(&pax.end()), [long.as_str()]);
     let both = Tar::new()
         .pax(&[("path", b"other")])
         .entry(b'L', "././@LongLink", "", 0, long.as_bytes())
@@ -101,24 +86,11 @@ fn negative_and_fractional_times_are_exact() {
         ("1.0000000019", 1, 1),
         ("1.", 1, 0),
     ] {
-        let tar = Tar::new()
-            .pax(&[("mtime", text.as_bytes())])
-            .file("x", b"")
-            .end();
-        assert_eq!(
-            read(&tar).unwrap()[0].0.mtime,
-            Time {
-                seconds,
-                nanoseconds
-            },
-            "{text}"
-        );
+        let tar = Tar::new().pax(&[("mtime", text.as_bytes())]).file("x", b"").end();
+        assert_eq!(read(&tar).unwrap()[0].0.mtime, Time { seconds, nanoseconds }, "{text}");
     }
     for text in ["x", "1.x", "--1", "99999999999999999999", "1e3"] {
-        let tar = Tar::new()
-            .pax(&[("mtime", text.as_bytes())])
-            .file("x", b"")
-            .end();
+        let tar = Tar::new().pax(&[("mtime", text.as_bytes())]).file("x", b"").end();
         assert!(read(&tar).is_err(), "{text}");
     }
 }
@@ -132,59 +104,32 @@ fn archives_that_parsers_read_differently_are_refused() {
     header.set_mode(0o644);
     header.set_size(0);
     let size = inner.len().to_string();
-    let tar = Tar::new()
-        .pax(&[("size", size.as_bytes())])
-        .header(header, &inner)
-        .file("after", b"");
+    let tar =
+        Tar::new().pax(&[("size", size.as_bytes())]).header(header, &inner).file("after", b"");
     assert_eq!(paths(&tar.end()), ["outer", "after"]);
 
-    refused(
-        Tar::new().entry(b'5', "d", "", 0o755, &inner).end(),
-        "is no regular file but has",
-    );
-    refused(
-        Tar::new().entry(b'1', "h", "t", 0o755, &inner).end(),
-        "is no regular file but has",
-    );
+    refused(Tar::new().entry(b'5', "d", "", 0o755, &inner).end(), "is no regular file but has");
+    refused(Tar::new().entry(b'1', "h", "t", 0o755, &inner).end(), "is no regular file but has");
     refused(
         Tar::new().pax(&[("size", b"5")]).symlink("s", "t").end(),
         "is no regular file but has",
     );
-    refused(
-        Tar::new().pax(&[]).pax(&[]).file("x", b"").end(),
-        "two extended headers",
-    );
-    refused(
-        Tar::new().pax(&[("path", b"x")]).end(),
-        "ends after an extended header",
-    );
-    let global = Tar::new()
-        .entry(b'g', "g", "", 0, b"11 path=yy\n")
-        .file("x", b"");
+    refused(Tar::new().pax(&[]).pax(&[]).file("x", b"").end(), "two extended headers");
+    refused(Tar::new().pax(&[("path", b"x")]).end(), "ends after an extended header");
+    let global = Tar::new().entry(b'g', "g", "", 0, b"11 path=yy\n").file("x", b"");
     refused(global.end(), "a global pax record \"path\"");
-    let harmless = Tar::new()
-        .entry(b'g', "g", "", 0, b"14 comment=yy\n")
-        .file("x", b"");
+    let harmless = Tar::new().entry(b'g', "g", "", 0, b"14 comment=yy\n").file("x", b"");
     assert_eq!(paths(&harmless.end()), ["x"]);
-    for records in [
-        "5 a=b\n", "7 a=b\n", "6 a=b", "x a=b\n", "6 ab=\n6", "4 a\n\n", "-6 a=b\n", "6 =bb\n",
-    ] {
-        let tar = Tar::new()
-            .entry(b'x', "x", "", 0, records.as_bytes())
-            .file("x", b"")
-            .end();
+    for records in
+        ["5 a=b\n", "7 a=b\n", "6 a=b", "x a=b\n", "6 ab=\n6", "4 a\n\n", "-6 a=b\n", "6 =bb\n"]
+    {
+        let tar = Tar::new().entry(b'x', "x", "", 0, records.as_bytes()).file("x", b"").end();
         assert!(read(&tar).is_err(), "{records:?}");
     }
     let mut single_zero_block = Tar::new().file("a", b"");
     single_zero_block.0.extend_from_slice(&[0; 512]);
-    refused(
-        single_zero_block.file("b", b"").end(),
-        "a single block of zeros",
-    );
-    refused(
-        Tar::new().entry(b'Z', "z", "", 0, b"").end(),
-        "the unknown type 'Z'",
-    );
+    refused(single_zero_block.file("b", b"").end(), "a single block of zeros");
+    refused(Tar::new().entry(b'Z', "z", "", 0, b"").end(), "the unknown type 'Z'");
 }
 
 #[test]
@@ -201,10 +146,7 @@ fn damaged_archives_are_refused() {
     refused(flipped, "wrong header checksum");
     let mut header = Header::new_gnu();
     header.as_old_mut().size = *b"zzzzzzzzzzz\0";
-    refused(
-        Tar::new().header(header, b"").end(),
-        "the size of an entry is no number",
-    );
+    refused(Tar::new().header(header, b"").end(), "the size of an entry is no number");
     let mut huge = Header::new_gnu();
     huge.set_size(u64::MAX - 3);
     refused(Tar::new().header(huge, b"").end(), "does not fit 64 bits");
@@ -217,24 +159,12 @@ fn extended_header_too_long_is_refused_before_it_is_read() {
     header.set_size(8 << 30);
     let mut tar = Tar::new().header(header, b"").0;
     tar.truncate(512);
-    refused(
-        tar,
-        "an extended tar header that is too long: the limit is 1048576",
-    );
+    refused(tar, "an extended tar header that is too long: the limit is 1048576");
 }
 
 #[test]
 fn sparse_files_of_all_forms_have_their_segments() {
-    let want = vec![
-        Segment {
-            offset: 512,
-            length: 3,
-        },
-        Segment {
-            offset: 4096,
-            length: 2,
-        },
-    ];
+    let want = vec![Segment { offset: 512, length: 3 }, Segment { offset: 4096, length: 2 }];
     let v01 = Tar::new()
         .pax(&[
             ("GNU.sparse.size", b"8192"),
@@ -268,10 +198,7 @@ fn sparse_files_of_all_forms_have_their_segments() {
         let found = read(&tar.end()).unwrap();
         let (entry, data) = &found[0];
         assert_eq!((&entry.path[..], entry.size), (&b"real"[..], 8192));
-        assert_eq!(
-            (entry.sparse.as_ref(), &data[..]),
-            (Some(&want), &b"abcde"[..])
-        );
+        assert_eq!((entry.sparse.as_ref(), &data[..]), (Some(&want), &b"abcde"[..]));
     }
 }
 
@@ -310,10 +237,7 @@ fn agrees_with_crate(bytes: &[u8]) {
         }
         theirs.push((entry.path_bytes().into_owned(), entry.size()));
     }
-    let ours: Vec<_> = ours
-        .into_iter()
-        .map(|(entry, _)| (entry.path, entry.size))
-        .collect();
+    let ours: Vec<_> = ours.into_iter().map(|(entry, _)| (entry.path, entry.size)).collect();
     assert_eq!(ours, theirs);
 }
 

@@ -8,7 +8,7 @@
 //! needed either belongs to this stack and is stored under its ChainID.
 //!
 //! Errors: `image`; a hard link whose target is nowhere is invalid input.
-//! Sources: `dependencies.md` §3.3, kernel `overlayfs.rst` (merged look-up),
+//! Sources: kernel `overlayfs.rst` (merged look-up),
 //! image-spec `layer.md` (hard links).
 
 use std::fs::File;
@@ -21,12 +21,13 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, futimens, mkdirat, mknodat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{linkat, symlinkat};
 
+use super::parent::{is_whiteout, stat};
 use super::path::{prefixes, split};
-use super::{Unpacked, is_whiteout, show, stat};
+use super::{Unpacked, show};
 use crate::error::Result;
-use crate::image::attributes::{Attributes, Ownership};
 use crate::image::bad;
 use crate::image::dir::{Dir, beneath, failed, kind, open_at};
+use crate::image::unpack::attributes::{Attributes, Ownership};
 use crate::sys::{self, SysResult};
 
 /// What a look-up through the lower layers found.
@@ -163,12 +164,7 @@ fn copy_up(
 
 /// Runs `change` in a directory and puts its times back.
 fn keep_times(dir: &OwnedFd, change: impl FnOnce() -> SysResult<()>) -> SysResult<()> {
-    let readable = open_at(
-        dir.as_fd(),
-        ".",
-        OFlag::O_RDONLY | OFlag::O_DIRECTORY,
-        Mode::empty(),
-    )?;
+    let readable = open_at(dir.as_fd(), ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     let before = fstat(&readable)?;
     change()?;
     let time = TimeSpec::new(before.st_mtime, before.st_mtime_nsec);
@@ -196,13 +192,7 @@ fn duplicate(found: &Found, to: &OwnedFd, name: &[u8]) -> SysResult<()> {
         }
         SFlag::S_IFDIR => Err(Errno::EISDIR),
         special => {
-            mknodat(
-                to,
-                name,
-                special,
-                Mode::S_IRUSR | Mode::S_IWUSR,
-                found.stat.st_rdev,
-            )?;
+            mknodat(to, name, special, Mode::S_IRUSR | Mode::S_IWUSR, found.stat.st_rdev)?;
             attributes.apply_at(to.as_fd(), name, false).map(drop)
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
 }
 
 /// Mounts a copy-on-write view of a host directory inside the root.
-pub(super) fn view(record: Record<'_>, root: &Root) -> Result<(), Fault> {
+pub(super) fn view(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;

@@ -13,19 +13,50 @@ const PATH_MAX: usize = 4096;
 
 /// The root directory of the container.
 #[derive(Debug)]
-pub(super) struct Root(Fd);
+pub(super) struct Root {
+    fd: Fd,
+    /// The directory in which something was made last: devices and links come
+    /// in rows.
+    last: Option<Parent>,
+    /// The container's own null device, once it was asked for.
+    null: Option<Fd>,
+}
+
+/// An open directory and its path from the root.
+#[derive(Debug)]
+struct Parent {
+    path: [u8; PARENT_MAX],
+    length: usize,
+    fd: Fd,
+}
+
+/// Longest path of a directory that is remembered.
+const PARENT_MAX: usize = 64;
 
 impl Root {
-    pub(super) fn open(path: &CStr) -> Result<Root> {
-        sys::open(Fd::CWD, path, sys::O_PATH | sys::O_DIRECTORY, 0).map(Root)
-    }
-
     pub(super) const fn adopt(fd: Fd) -> Root {
-        Root(fd)
+        Root { fd, last: None, null: None }
     }
 
     pub(super) const fn borrow(&self) -> BorrowedFd {
-        self.0.borrow()
+        self.fd.borrow()
+    }
+
+    /// Something was mounted: remembered directories may be covered now.
+    pub(super) fn mounted(&mut self) {
+        self.last = None;
+    }
+
+    /// The container's null device: what was made in its own `/dev`.
+    pub(super) fn null(&mut self) -> Result<BorrowedFd> {
+        if self.null.is_none() {
+            let fd = sys::open_in_root(self.borrow(), c"dev/null", sys::O_PATH)?;
+            if sys::stat(fd.borrow())?.mode & sys::S_IFMT != sys::S_IFCHR {
+                return Err(Errno::EINVAL);
+            }
+            self.null = Some(fd);
+        }
+        self.null.as_ref().map(Fd::borrow).ok_or(Errno::ENOENT)
     }
 
     /// The file or directory at `path`, if there is one.
@@ -43,14 +74,13 @@ impl Root {
     }
 
     /// The directory at `path`; it and its parents are made where missing.
-    pub(super) fn directory(&self, path: &CStr, mode: u32) -> Result<Fd> {
+    pub(super) fn directory(&mut self, path: &CStr, mode: u32) -> Result<Fd> {
         match sys::open_in_root(self.borrow(), path, sys::O_PATH | sys::O_DIRECTORY) {
             Err(Errno::ENOENT) => {}
             other => return other,
         }
-        let (parent, buffer, start) = self.parent(path)?;
-        let name = name(&buffer, start)?;
-        match sys::mkdir(parent.borrow(), name, mode) {
+        let (parent, name) = self.parent(path)?;
+        match sys::mkdir(parent, name, mode) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(errno),
         }
@@ -59,7 +89,7 @@ impl Root {
 
     /// As `directory`, but the path is one component and no symbolic link: for
     /// `/proc`, `/sys` and `/dev`, which an image must not redirect.
-    pub(super) fn plain_directory(&self, path: &CStr, mode: u32) -> Result<Fd> {
+    pub(super) fn plain_directory(&mut self, path: &CStr, mode: u32) -> Result<Fd> {
         if path.to_bytes().contains(&b'/') {
             return self.directory(path, mode);
         }
@@ -71,80 +101,103 @@ impl Root {
     }
 
     /// A file to mount onto; made empty where missing.
-    pub(super) fn file_target(&self, path: &CStr) -> Result<Fd> {
+    pub(super) fn file_target(&mut self, path: &CStr) -> Result<Fd> {
         if let Some(fd) = self.existing(path)? {
             return Ok(fd);
         }
-        let (parent, buffer, start) = self.parent(path)?;
+        let (parent, name) = self.parent(path)?;
         let flags = sys::O_RDONLY | sys::O_CREAT | sys::O_EXCL | sys::O_NOFOLLOW;
-        sys::open(parent.borrow(), name(&buffer, start)?, flags, 0o444)
+        sys::open(parent, name, flags, 0o444)
     }
 
     /// A new file with these contents in the place of whatever was there.
-    pub(super) fn file(&self, path: &CStr, mode: u32, contents: &[u8]) -> Result<()> {
-        let (parent, buffer, start) = self.parent(path)?;
-        let name = name(&buffer, start)?;
-        match sys::unlink(parent.borrow(), name) {
+    pub(super) fn file(&mut self, path: &CStr, mode: u32, contents: &[u8]) -> Result<()> {
+        let (parent, name) = self.parent(path)?;
+        match sys::unlink(parent, name) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(errno),
         }
         let flags = sys::O_WRONLY | sys::O_CREAT | sys::O_EXCL | sys::O_NOFOLLOW;
-        let file = sys::open(parent.borrow(), name, flags, mode)?;
+        let file = sys::open(parent, name, flags, mode)?;
         sys::write_all(file.borrow(), contents)
     }
 
-    pub(super) fn node(&self, path: &CStr, mode: u32, major: u32, minor: u32) -> Result<()> {
-        let (parent, buffer, start) = self.parent(path)?;
-        sys::mknod(parent.borrow(), name(&buffer, start)?, mode, major, minor)
+    pub(super) fn node(&mut self, path: &CStr, mode: u32, major: u32, minor: u32) -> Result<()> {
+        let (parent, name) = self.parent(path)?;
+        sys::mknod(parent, name, mode, major, minor)
     }
 
-    pub(super) fn symlink(&self, contents: &CStr, path: &CStr) -> Result<()> {
-        let (parent, buffer, start) = self.parent(path)?;
-        sys::symlink(contents, parent.borrow(), name(&buffer, start)?)
+    pub(super) fn symlink(&mut self, contents: &CStr, path: &CStr) -> Result<()> {
+        let (parent, name) = self.parent(path)?;
+        sys::symlink(contents, parent, name)
     }
 
-    /// The directory that `path` lies in, made where missing, with a copy of
-    /// the path and the place in it where the last component begins.
-    fn parent(&self, path: &CStr) -> Result<(Fd, [u8; PATH_MAX], usize)> {
+    /// Splits a path into its directory, made where missing, and its last
+    /// component.
+    fn parent<'p>(&mut self, path: &'p CStr) -> Result<(BorrowedFd, &'p CStr)> {
+        let bytes = path.to_bytes();
+        let Some(slash) = bytes.iter().rposition(|byte| *byte == b'/') else {
+            return Ok((self.borrow(), path));
+        };
+        let directory = bytes.get(..slash).ok_or(Errno::EINVAL)?;
+        let rest = path.to_bytes_with_nul().get(slash.saturating_add(1)..).ok_or(Errno::EINVAL)?;
+        let name = CStr::from_bytes_with_nul(rest).map_err(|_| Errno::EINVAL)?;
+        let known = self.last.as_ref().is_some_and(|last| last.path.get(..last.length) == Some(directory));
+        if !known {
+            let fd = self.make_directory(directory)?;
+            let mut path = [0; PARENT_MAX];
+            sys::copy(&mut path, directory);
+            // One that does not fit is never found again.
+            let length = if directory.len() < PARENT_MAX { directory.len() } else { usize::MAX };
+            self.last = Some(Parent { path, length, fd });
+        }
+        let last = self.last.as_ref().ok_or(Errno::EINVAL)?;
+        Ok((last.fd.borrow(), name))
+    }
+
+    /// Opens a directory; it and its parents are made where missing.
+    fn make_directory(&self, directory: &[u8]) -> Result<Fd> {
         let mut buffer = [0_u8; PATH_MAX];
-        let bytes = trimmed(path.to_bytes());
-        if bytes.len() >= PATH_MAX {
+        if directory.len() >= PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        sys::copy(&mut buffer, bytes);
-
-        let mut parent = sys::open(self.borrow(), c".", sys::O_PATH | sys::O_DIRECTORY, 0)?;
-        let mut start = 0_usize;
+        sys::copy(&mut buffer, directory);
+        let flags = sys::O_PATH | sys::O_DIRECTORY;
+        match sys::open_in_root(self.borrow(), name(&buffer, 0)?, flags) {
+            Err(Errno::ENOENT) => {}
+            other => return other,
+        }
         // Each slash ends a prefix: open it from the root, or make it in the
         // directory before it.
-        while let Some(length) = buffer.get(start..bytes.len()).and_then(|rest| {
-            rest.iter().position(|byte| *byte == b'/')
-        }) {
+        let mut parent = sys::open(self.borrow(), c".", flags, 0)?;
+        let mut start = 0_usize;
+        while start < directory.len() {
+            let rest = buffer.get(start..directory.len()).unwrap_or(&[]);
+            let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
             let end = start.saturating_add(length);
             if length > 0 {
-                *buffer.get_mut(end).ok_or(Errno::ENAMETOOLONG)? = 0;
+                put(&mut buffer, end, 0)?;
                 let prefix = name(&buffer, 0)?;
-                parent = match sys::open_in_root(self.borrow(), prefix, sys::O_PATH | sys::O_DIRECTORY) {
+                parent = match sys::open_in_root(self.borrow(), prefix, flags) {
                     Err(Errno::ENOENT) => {
                         sys::mkdir(parent.borrow(), name(&buffer, start)?, 0o755)?;
-                        sys::open_in_root(self.borrow(), prefix, sys::O_PATH | sys::O_DIRECTORY)?
+                        sys::open_in_root(self.borrow(), prefix, flags)?
                     }
                     other => other?,
                 };
-                *buffer.get_mut(end).ok_or(Errno::ENAMETOOLONG)? = b'/';
+                if end < directory.len() {
+                    put(&mut buffer, end, b'/')?;
+                }
             }
             start = end.saturating_add(1);
         }
-        Ok((parent, buffer, start))
+        Ok(parent)
     }
 }
 
-/// Without leading and trailing slashes: everything is relative to the root.
-fn trimmed(mut bytes: &[u8]) -> &[u8] {
-    while let [b'/', rest @ ..] | [rest @ .., b'/'] = bytes {
-        bytes = rest;
-    }
-    bytes
+fn put(buffer: &mut [u8], at: usize, byte: u8) -> Result<()> {
+    *buffer.get_mut(at).ok_or(Errno::ENAMETOOLONG)? = byte;
+    Ok(())
 }
 
 fn name(buffer: &[u8], start: usize) -> Result<&CStr> {

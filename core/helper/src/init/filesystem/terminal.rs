@@ -1,17 +1,15 @@
 //! The program's pseudo-terminal: from the container's own devpts, its master
-//! end handed to the host, its other end bound to `/dev/console`.
+//! end handed to the monitor, its other end bound to `/dev/console`.
 
 use super::failed;
 use super::root::Root;
-use crate::fault::{Call, Fault, Step};
-use crate::init::descriptor;
-use crate::message::Message;
+use crate::fault::{Call, Fault};
 use crate::plan::{Field, Plan};
 use crate::sys;
-use crate::sys::Fd;
+use crate::sys::{BorrowedFd, Fd};
 
 /// Opens the terminal; returns the program's end.
-pub(super) fn open(plan: Plan<'_>, root: &Root) -> Result<Fd, Fault> {
+pub(super) fn open(plan: Plan<'_>, root: &mut Root, monitor: BorrowedFd) -> Result<Fd, Fault> {
     let none = Fault::NO_RECORD;
     let master = root
         .open_file(c"dev/pts/ptmx", sys::O_RDWR | sys::O_NOCTTY)
@@ -28,9 +26,6 @@ pub(super) fn open(plan: Plan<'_>, root: &Root) -> Result<Fd, Fault> {
     let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
     sys::move_mount(tree.borrow(), console.borrow()).map_err(failed(Call::MoveMount, none))?;
 
-    let channel = descriptor(plan, Field::Channel);
-    let channel = channel.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
-    sys::send(channel, &Message::Terminal.to_bytes(), Some(master.borrow()))
-        .map_err(failed(Call::Send, none))?;
+    sys::send(monitor, b"t", [Some(master.borrow()), None]).map_err(failed(Call::Send, none))?;
     Ok(terminal)
 }

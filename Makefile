@@ -1,0 +1,74 @@
+# libctr: everything a newcomer, a packager and CI call.
+
+CARGO  ?= cargo
+PYTHON ?= python3
+# Containers need root in this version; `make run` asks for it only there.
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+# Several test files start containers at the same time; the leak checks count
+# descriptors of their own process only.
+TEST_FLAGS ?=
+# A program that runs a command in a machine with pure cgroup v2, for `make
+# test-vm`, and the tests that run there.
+RUN_IN_VM ?= run-in-vm
+VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init
+.DEFAULT_GOAL := help
+
+# header, header-check, install-c
+include ffi/install.mk
+
+.PHONY: help build run test test-vm bench lint deny wheel python-test install check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## the library, the C library and the command line
+	$(CARGO) build --release -p libctr -p libctr-ffi -p libctr-cli
+
+run: ## run one command, isolated and limited, and say how it ended
+	$(CARGO) build --release -q -p libctr --example hello
+	$(SUDO) target/release/examples/hello
+
+test: ## all tests that this machine can run; what it cannot is said
+	$(CARGO) test --workspace $(TEST_FLAGS)
+	$(MAKE) python-test
+
+test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_VM=program)
+	$(CARGO) test -p libctr-tests --no-run --message-format=json \
+	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' \
+	    | grep -E '/($(VM_TESTS))-' >target/vm-tests
+	test -s target/vm-tests
+	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target -e LIBCTR_TEST_REQUIRE=$(LIBCTR_TEST_REQUIRE) -- \
+	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
+
+bench: ## latency beside bwrap, crun, runc and a plain process
+	$(CARGO) bench -p libctr-tests --bench latency
+
+lint: ## format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps -q
+
+deny: ## licences, sources and banned crates (needs cargo-deny)
+	$(CARGO) deny --log-level error check bans licenses sources
+
+.venv/bin/maturin:
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -q 'maturin>=1.9.4,<2' pytest mypy
+
+wheel: .venv/bin/maturin ## the Python wheel, in python/dist
+	cd python && ../.venv/bin/maturin build --release --out dist
+
+python-test: .venv/bin/maturin ## the Python module and its tests
+	cd python && ../.venv/bin/maturin develop -q
+	cd python && ../.venv/bin/python -m pytest -q
+	cd python && ../.venv/bin/python -m mypy
+	cd python && ../.venv/bin/python -m mypy.stubtest libctr._libctr
+
+install: build install-c ## the C library, its header and pkg-config file, and ctrun
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 target/release/ctrun $(DESTDIR)$(PREFIX)/bin/ctrun
+
+check: lint deny header-check test ## what CI runs
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,80 @@
+//! The processes of a container: its helper and its pid 1.
+//!
+//! The host that starts a container has their descriptors from the start. A
+//! handle that was opened by name finds them by `status.json`, which the
+//! helper writes at exec; until then the container is there, its lock is held,
+//! and it is neither running nor dead.
+
+use std::os::fd::OwnedFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::Container;
+use crate::error::{ErrorKind, Result};
+use crate::state::StateDir;
+use crate::{sys, wait};
+
+/// Between two looks at a container that another process is starting.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Descriptors of the processes.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// Becomes readable when the helper ends. `None`: it has ended before.
+    pub(super) helper: Option<OwnedFd>,
+    /// pid 1 of the container.
+    pub(super) init: Option<OwnedFd>,
+    /// Its number.
+    pub(super) pid: Option<i32>,
+}
+
+impl Life {
+    /// Looks for the processes of a container. `None`: it is being started.
+    pub(super) fn look(dir: &StateDir) -> Result<Option<Life>> {
+        let Some(pids) = dir.pids()? else {
+            // Without process ids it is being started as long as somebody
+            // holds its lock.
+            return Ok(dir.lock()?.map(|_free| Life::default()));
+        };
+        // Process ids are used again; but as long as the lock is held the
+        // helper lives, and pid 1 is not reaped before the helper ends.
+        let (helper, init) = (sys::pidfd_open(pids.helper).ok(), sys::pidfd_open(pids.init).ok());
+        let (helper, init) = match dir.lock()? {
+            Some(_free) => (None, None),
+            None => (helper, init),
+        };
+        Ok(Some(Life { helper, init, pid: Some(pids.init) }))
+    }
+}
+
+impl Container {
+    /// The processes. `None`: they are still being started, or the start has
+    /// failed and everything is gone.
+    pub(super) fn life(&self) -> Option<&Life> {
+        self.begun(Some(Instant::now())).ok().flatten()
+    }
+
+    /// The processes, once they have been started. `None`: the time has
+    /// passed first.
+    pub(super) fn begun(&self, deadline: Option<Instant>) -> Result<Option<&Life>> {
+        loop {
+            if let Some(life) = self.life.get() {
+                return Ok(Some(life));
+            }
+            let found = match Life::look(&self.dir) {
+                // It was started, has ended and is removed since.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    wait::read(&self.exit)?.ok_or(error).map(|_| Some(Life::default()))?
+                }
+                other => other?,
+            };
+            if let Some(life) = found {
+                return Ok(Some(self.life.get_or_init(|| life)));
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(None);
+            }
+            sleep(PAUSE);
+        }
+    }
+}

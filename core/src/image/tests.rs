@@ -1,0 +1,8 @@
+//! Tests of the store as a whole, on images made by `forge`.
+
+pub(super) mod forge;
+mod hostile;
+mod load;
+mod remove;
+mod sources;
+mod stack;

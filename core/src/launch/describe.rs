@@ -1,0 +1,118 @@
+//! The part of the plan that says how the container lives and what it runs:
+//! namespaces, groups, limits of time, what is removed at the end; working
+//! directory, rlimits, arguments, environment, program.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use libctr_helper::plan::{Field, Kind, controller, flag, when};
+use nix::libc;
+
+use super::plan::Plan;
+use crate::cgroup::{Controller, Groups};
+use crate::process::Process;
+use crate::spec::{Network, RunSpec};
+use crate::state::Meta;
+
+/// Namespaces, groups, limits of time, and what is removed at the end.
+pub(super) fn life(
+    plan: &mut Plan,
+    spec: &RunSpec,
+    process: &Process,
+    meta: &Meta,
+    run: &Path,
+    dir: &Path,
+) {
+    let mut namespaces =
+        libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+    if spec.network != Network::Host {
+        namespaces |= libc::CLONE_NEWNET;
+        plan.flag(flag::LOOPBACK, true);
+    }
+    plan.set(Field::CloneFlags, namespaces.cast_unsigned());
+    plan.flag(flag::INIT, spec.init);
+    plan.flag(flag::TERMINAL, spec.tty);
+    plan.flag(flag::READ_ONLY, spec.read_only);
+    plan.flag(flag::KEYRING, true);
+    plan.flag(flag::CGROUP_NAMESPACE, !meta.groups.is_none());
+    groups(plan, &meta.groups);
+
+    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    if let Some(time) = spec.limits.wall_time {
+        plan.set(Field::WallTime, ns(time));
+    }
+    if let Some(time) = spec.limits.cpu_time {
+        plan.set(Field::CpuTime, ns(time));
+    }
+    plan.set(Field::Grace, ns(spec.limits.grace));
+    plan.set(Field::StopSignal, process.stop_signal.cast_unsigned());
+    plan.set(Field::LogMax, spec.limits.log);
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    plan.set(Field::Processors, u64::try_from(processors).unwrap_or(1));
+
+    let when = if meta.removed { when::ALWAYS } else { when::FAILED };
+    let name = meta.name.as_ref().map(|name| run.join("names").join(name));
+    for path in meta.upper.iter().chain(&name).map(PathBuf::as_path).chain([dir]) {
+        plan.record(Kind::Remove, |body| {
+            body.u32(when).path(path);
+        });
+    }
+    plan.record(Kind::Hostname, |body| {
+        body.string(&meta.hostname);
+    });
+}
+
+fn groups(plan: &mut Plan, groups: &Groups) {
+    if let Some(v2) = &groups.v2 {
+        plan.record(Kind::GroupV2, |body| {
+            body.path(v2);
+        });
+    }
+    for (name, path) in &groups.v1 {
+        let number = match name {
+            Controller::Memory => controller::MEMORY,
+            Controller::Pids => controller::PIDS,
+            Controller::Cpuacct => controller::CPUACCT,
+            Controller::Freezer => controller::FREEZER,
+            Controller::Blkio => controller::BLKIO,
+            Controller::Cpu | Controller::Cpuset => controller::OTHER,
+        };
+        plan.record(Kind::GroupV1, |body| {
+            body.u32(number).path(path);
+        });
+    }
+}
+
+/// Working directory, limits, arguments, environment, program.
+pub(super) fn program(plan: &mut Plan, spec: &RunSpec, process: &Process) {
+    plan.set(Field::Umask, process.umask);
+    let limits = &spec.limits;
+    let resources = [
+        (libc::RLIMIT_NOFILE, limits.nofile),
+        (libc::RLIMIT_CORE, limits.core),
+        (libc::RLIMIT_STACK, limits.stack),
+        (libc::RLIMIT_FSIZE, limits.fsize),
+    ];
+    for (resource, limit) in resources {
+        if let Some(limit) = limit {
+            plan.record(Kind::Rlimit, |body| {
+                body.u32(resource).u64(limit).u64(limit);
+            });
+        }
+    }
+    plan.record(Kind::Cwd, |body| {
+        body.path(&process.cwd);
+    });
+    let lists = [
+        (Kind::Argument, &process.args),
+        (Kind::Environment, &process.env),
+        (Kind::Program, &process.programs),
+    ];
+    for (kind, list) in lists {
+        for item in list {
+            plan.record(kind, |body| {
+                body.string(item);
+            });
+        }
+    }
+}

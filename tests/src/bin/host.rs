@@ -1,0 +1,57 @@
+//! A host program for tests that must kill one, or that need one with a
+//! single thread.
+//!
+//! ```text
+//! host RUN DATA loop|hold|leave|wait SPEC      SPEC is a RunSpec as JSON
+//! ```
+//!
+//! `loop` runs containers in four threads until it is killed, `hold` starts
+//! one, prints its id and waits, `leave` starts one, prints its id and ends,
+//! `wait` runs one to its end.
+
+use std::env;
+use std::error::Error;
+use std::io::{Write, stdout};
+use std::thread;
+use std::time::Duration;
+
+use libctr::spec::RunSpec;
+use libctr::{RunOptions, Runtime, RuntimeOptions};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let [run, data, mode, spec] = words.as_slice() else { return Err("four words".into()) };
+    let spec = RunSpec::from_json(spec.as_bytes())?;
+    let options = RuntimeOptions {
+        run: Some(run.into()),
+        data: Some(data.into()),
+        ..RuntimeOptions::default()
+    };
+    let runtime = Runtime::open(&options)?;
+    if mode == "loop" {
+        let failed = thread::scope(|scope| {
+            let work = || -> Result<(), libctr::Error> {
+                loop {
+                    // Opening sweeps: it must not touch what others are making.
+                    Runtime::open(&options)?;
+                    runtime.run(&spec, RunOptions::default())?.wait(None)?;
+                }
+            };
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().find_map(|worker| worker.join().ok().and_then(Result::err))
+        });
+        return failed.map_or(Ok(()), |error| Err(error.into()));
+    }
+    let container = runtime.run(&spec, RunOptions::default())?;
+    if mode == "wait" {
+        return match container.wait(None)? {
+            Some(exit) if exit.success() => Ok(()),
+            exit => Err(format!("{exit:?}").into()),
+        };
+    }
+    writeln!(stdout(), "{}", container.id())?;
+    if mode == "hold" {
+        thread::sleep(Duration::from_secs(3600));
+    }
+    Ok(())
+}

@@ -1,0 +1,406 @@
+//! Step `wait`: how a container ended, each outcome with its twin that must
+//! not look the same.
+
+use std::fs::File;
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libctr::spec::Keep;
+use libctr::{ErrorKind, Exit, Outcome, Stage, Status};
+use libctr_tests::{Fixture, PATIENCE, fixture, until};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+const MS: Duration = Duration::from_millis(1);
+const SIGKILL: i32 = 9;
+
+/// Outcome, code and signal of a run of the probe.
+#[track_caller]
+fn end(fixture: &Fixture, words: &[&str]) -> (Outcome, Option<i32>, Option<i32>) {
+    parts(&fixture.run(&fixture.probe(words)).exit)
+}
+
+fn parts(exit: &Exit) -> (Outcome, Option<i32>, Option<i32>) {
+    (exit.outcome, exit.code, exit.signal)
+}
+
+#[test]
+fn exit_codes_are_passed_on_and_are_no_signals() {
+    let Some(fixture) = fixture() else { return };
+    for code in [0, 1, 125, 126, 127, 128, 137, 143, 255] {
+        let ended = end(&fixture, &["exit", &code.to_string()]);
+        assert_eq!(ended, (Outcome::Exited, Some(code), None));
+    }
+}
+
+#[test]
+fn signals_are_signals_with_an_init_and_without() {
+    let Some(fixture) = fixture() else { return };
+    for signal in [1, 2, 6, 9, 11, 13, 15] {
+        let ended = end(&fixture, &["raise", &signal.to_string()]);
+        assert_eq!(ended, (Outcome::Signaled, None, Some(signal)));
+    }
+    // Without an init the program is pid 1, which the kernel protects from its
+    // own signals, SIGKILL included; from outside it can be killed.
+    let mut spec = fixture.probe(&["raise", "9", ",", "say", "alive", ",", "forever"]);
+    spec.init = false;
+    let container = fixture.start(&spec);
+    container.kill(SIGKILL).expect("kill");
+    let exit = container.wait(Some(PATIENCE)).expect("wait").expect("end");
+    assert_eq!(parts(&exit), (Outcome::Signaled, None, Some(9)));
+}
+
+#[test]
+fn core_is_not_dumped_by_default() {
+    let Some(fixture) = fixture() else { return };
+    let exit = fixture.run(&fixture.probe(&["raise", "6"])).exit;
+    assert_eq!((exit.signal, exit.core_dumped), (Some(6), false));
+}
+
+#[test]
+fn program_killed_for_memory_is_oom_killed() {
+    let Some(fixture) = fixture() else { return };
+    for init in [true, false] {
+        let mut spec = fixture.probe(&["allocate", "256"]);
+        spec.limits.memory = Some(32 << 20);
+        spec.init = init;
+        let exit = fixture.run(&spec).exit;
+        assert_eq!(parts(&exit), (Outcome::OomKilled, None, Some(9)), "init: {init}");
+        assert_eq!(exit.usage.oom_kills, Some(1));
+        let peak = exit.usage.memory_peak.expect("peak");
+        assert!((16 << 20..=32 << 20).contains(&peak), "{peak}");
+    }
+}
+
+#[test]
+fn child_killed_for_memory_is_only_counted() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["oom_child", "256", ",", "exit", "7"]);
+    spec.limits.memory = Some(32 << 20);
+    let output = fixture.run(&spec);
+    assert_eq!(output.stdout, b"child 9\n");
+    assert_eq!(parts(&output.exit), (Outcome::Exited, Some(7), None));
+    assert_eq!(output.exit.usage.oom_kills, Some(1));
+}
+
+#[test]
+fn own_kill_after_a_counted_oom_kill_is_a_signal() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec =
+        fixture.probe(&["oom_child", "256", ",", "ignore", "15", ",", "say", ",", "forever"]);
+    spec.limits.memory = Some(32 << 20);
+    for stop in [true, false] {
+        let container = fixture.start(&spec);
+        let mut out = File::from(container.take_stream(1).expect("pipe"));
+        out.read_exact(&mut [0; 9]).expect("ready");
+        let exit = if stop {
+            container.stop(MS).expect("stop")
+        } else {
+            container.kill(SIGKILL).expect("kill");
+            container.wait(Some(PATIENCE)).expect("wait").expect("end")
+        };
+        assert_eq!(parts(&exit), (Outcome::Signaled, None, Some(9)));
+        assert_eq!(exit.usage.oom_kills, Some(1));
+    }
+}
+
+#[test]
+fn code_137_and_own_sigkill_are_no_oom() {
+    let Some(fixture) = fixture() else { return };
+    for (words, ended) in [
+        (["exit", "137"], (Outcome::Exited, Some(137), None)),
+        (["raise", "9"], (Outcome::Signaled, None, Some(9))),
+    ] {
+        let mut spec = fixture.probe(&words);
+        spec.limits.memory = Some(32 << 20);
+        let exit = fixture.run(&spec).exit;
+        assert_eq!(parts(&exit), ended);
+        assert_eq!(exit.usage.oom_kills, Some(0));
+    }
+}
+
+#[test]
+fn wall_time_over_is_a_timeout_and_output_is_kept() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["say", "before", ",", "forever"]);
+    spec.limits.wall_time = Some(300 * MS);
+    let output = fixture.run(&spec);
+    assert_eq!(parts(&output.exit), (Outcome::WallTimeout, None, Some(9)));
+    assert_eq!(output.stdout, b"before\n");
+    assert!(output.exit.usage.wall_ns.expect("time") >= 300_000_000);
+}
+
+#[test]
+fn wall_time_not_reached_changes_nothing() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["sleep", "20", ",", "exit", "3"]);
+    spec.limits.wall_time = Some(PATIENCE);
+    assert_eq!(parts(&fixture.run(&spec).exit), (Outcome::Exited, Some(3), None));
+}
+
+#[test]
+fn cpu_time_over_is_a_cpu_timeout() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["burn", "60000"]);
+    spec.limits.cpu_time = Some(200 * MS);
+    let exit = fixture.run(&spec).exit;
+    assert_eq!(parts(&exit), (Outcome::CpuTimeout, None, Some(9)));
+    let used = exit.usage.cpu_user_ns.expect("user") + exit.usage.cpu_system_ns.expect("system");
+    assert!((150_000_000..5_000_000_000).contains(&used), "{used}");
+}
+
+#[test]
+fn sleeping_uses_no_cpu_time() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["sleep", "400", ",", "exit", "4"]);
+    spec.limits.cpu_time = Some(300 * MS);
+    assert_eq!(parts(&fixture.run(&spec).exit), (Outcome::Exited, Some(4), None));
+}
+
+#[test]
+fn output_over_its_limit_keeps_the_head_and_ends_the_program() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["output", "10000000", ",", "forever"]);
+    spec.limits.output = Some(25);
+    let output = fixture.run(&spec);
+    assert_eq!(parts(&output.exit), (Outcome::OutputLimit, None, Some(9)));
+    assert_eq!(output.stdout, b"0123456789012345678901234");
+    assert!(output.stdout_lost > 0);
+    assert_eq!((output.stderr.as_slice(), output.stderr_lost), (&b""[..], 0));
+}
+
+#[test]
+fn output_at_its_limit_is_no_event() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["output", "200000", ",", "exit", "5"]);
+    spec.limits.output = Some(200_000);
+    let output = fixture.run(&spec);
+    assert_eq!(parts(&output.exit), (Outcome::Exited, Some(5), None));
+    assert_eq!((output.stdout.len(), output.stdout_lost), (200_000, 0));
+}
+
+#[test]
+fn output_with_tail_keeps_the_end_and_counts_the_rest() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["output", "1000000", ",", "exit", "6"]);
+    spec.limits.output = Some(15);
+    spec.limits.keep = Keep::Tail;
+    let output = fixture.run(&spec);
+    assert_eq!(parts(&output.exit), (Outcome::Exited, Some(6), None));
+    assert_eq!(output.stdout, b"567890123456789");
+    assert_eq!(output.stdout_lost, 1_000_000 - 15);
+}
+
+#[test]
+fn refused_processes_that_the_program_survives_are_only_counted() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["fork", "50", ",", "exit", "0"]);
+    spec.limits.pids = Some(10);
+    let output = fixture.run(&spec);
+    // init and program are two of the ten; EAGAIN is 11
+    assert_eq!(output.stdout, b"8\nerror 11\n");
+    assert_eq!(parts(&output.exit), (Outcome::Exited, Some(0), None));
+    assert_eq!(output.exit.usage.pids_refused, Some(1));
+    assert!(output.exit.usage.pids_peak.is_none_or(|peak| peak == 10));
+}
+
+#[test]
+fn program_that_fails_of_the_pids_limit_says_so() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["fork", "50", ",", "exit", "1"]);
+    spec.limits.pids = Some(10);
+    assert_eq!(parts(&fixture.run(&spec).exit), (Outcome::PidsLimit, Some(1), None));
+    // The same program with room for its children.
+    spec.limits.pids = Some(100);
+    assert_eq!(parts(&fixture.run(&spec).exit), (Outcome::Exited, Some(1), None));
+}
+
+#[test]
+fn cancelled_is_told_from_killed() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["forever"]));
+    container.cancel().expect("cancel");
+    let exit = container.wait(Some(PATIENCE)).expect("wait").expect("end");
+    assert_eq!(parts(&exit), (Outcome::Cancelled, None, Some(9)));
+
+    let container = fixture.start(&fixture.probe(&["forever"]));
+    container.kill(SIGKILL).expect("kill");
+    let exit = container.wait(Some(PATIENCE)).expect("wait").expect("end");
+    assert_eq!(parts(&exit), (Outcome::Signaled, None, Some(9)));
+}
+
+#[test]
+fn stop_asks_first_and_kills_after_the_grace_period() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["forever"]));
+    assert_eq!(
+        parts(&container.stop(PATIENCE).expect("stop")),
+        (Outcome::Signaled, None, Some(15))
+    );
+
+    let container =
+        fixture.start(&fixture.probe(&["ignore", "15", ",", "say", "x", ",", "forever"]));
+    let mut out = File::from(container.take_stream(1).expect("pipe"));
+    out.read_exact(&mut [0; 2]).expect("ready");
+    assert_eq!(parts(&container.stop(50 * MS).expect("stop")), (Outcome::Signaled, None, Some(9)));
+    // Once more is the same answer.
+    assert_eq!(parts(&container.stop(50 * MS).expect("stop")), (Outcome::Signaled, None, Some(9)));
+}
+
+#[test]
+fn wait_has_a_timeout_and_can_look_only() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["line", ",", "exit", "2"]));
+    assert_eq!(container.wait(Some(Duration::ZERO)).expect("wait"), None);
+    let begun = Instant::now();
+    assert_eq!(container.wait(Some(50 * MS)).expect("wait"), None);
+    assert!(begun.elapsed() >= 50 * MS);
+    drop(container.take_stream(0));
+    let exit = container.wait(None).expect("wait").expect("end");
+    assert_eq!(parts(&exit), (Outcome::Exited, Some(2), None));
+    assert_eq!(container.wait(Some(Duration::ZERO)).expect("wait"), Some(exit.clone()));
+    assert_eq!(container.wait(None).expect("wait"), Some(exit));
+}
+
+#[test]
+fn many_threads_get_the_same_record() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["line", ",", "exit", "8"]));
+    let records: Vec<Exit> = thread::scope(|scope| {
+        let wait = || container.wait(Some(PATIENCE)).expect("wait").expect("end");
+        let waiters: Vec<_> = (0..32).map(|_| scope.spawn(wait)).collect();
+        thread::sleep(20 * MS);
+        drop(container.take_stream(0));
+        waiters.into_iter().map(|waiter| waiter.join().expect("thread")).collect()
+    });
+    assert_eq!(parts(&records[0]), (Outcome::Exited, Some(8), None));
+    assert!(records.iter().all(|record| *record == records[0]));
+}
+
+#[test]
+fn event_descriptor_is_readable_from_the_end_on() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["line"]));
+    let event = container.event_fd().expect("descriptor");
+    let ready = |timeout: PollTimeout| {
+        poll(&mut [PollFd::new(event, PollFlags::POLLIN)], timeout).expect("poll") == 1
+    };
+    assert!(!ready(PollTimeout::ZERO));
+    drop(container.take_stream(0));
+    assert!(ready(PollTimeout::from(60_000_u16)));
+    assert!(ready(PollTimeout::ZERO));
+    assert!(container.wait(Some(Duration::ZERO)).expect("wait").expect("end").success());
+    assert!(ready(PollTimeout::ZERO));
+}
+
+#[test]
+fn kept_container_tells_its_end_again_to_other_handles() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["line", ",", "exit", "9"]);
+    spec.remove = Some(false);
+    spec.name = Some("kept".into());
+    let container = fixture.start(&spec);
+    let early = fixture.reopen().container("kept").expect("open");
+    assert_eq!(early.id(), container.id());
+    assert_eq!(early.info().expect("info").status, Status::Running);
+    assert_eq!(early.wait(Some(Duration::ZERO)).expect("wait"), None);
+    drop(container.take_stream(0));
+    let exit = early.wait(Some(PATIENCE)).expect("wait").expect("end");
+    assert_eq!(parts(&exit), (Outcome::Exited, Some(9), None));
+    assert_eq!(container.wait(None).expect("wait"), Some(exit.clone()));
+
+    for name in ["kept", container.id(), &container.id()[..12]] {
+        let late = fixture.reopen().container(name).expect("open");
+        assert_eq!(late.wait(None).expect("wait"), Some(exit.clone()));
+        let info = late.info().expect("info");
+        assert_eq!((info.status, info.pid, info.exit), (Status::Exited, None, Some(exit.clone())));
+        assert!(late.event_fd().is_none());
+    }
+    container.remove(false).expect("remove");
+    let error = fixture.runtime().container("kept").expect_err("gone");
+    assert_eq!(
+        (error.kind(), error.stage(), error.errno()),
+        (ErrorKind::NotFound, Stage::State, None)
+    );
+    assert_eq!(error.to_string(), "state: container \"kept\" does not exist");
+}
+
+#[test]
+fn removed_container_still_tells_its_end() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["line", ",", "exit", "1"]));
+    let other = fixture.runtime().container(container.id()).expect("open");
+    drop(container.take_stream(0));
+    let exit = container.wait(None).expect("wait").expect("end");
+    assert!(!container.directory().exists());
+    assert_eq!(other.wait(None).expect("wait"), Some(exit));
+    for error in [
+        other.kill(15).expect_err("gone"),
+        other.pause().expect_err("gone"),
+        other.stats().expect_err("gone"),
+        other.cancel().expect_err("gone"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+    other.remove(false).expect("what is gone is removed");
+}
+
+#[test]
+fn container_in_its_start_is_never_taken_for_a_dead_one() {
+    let Some(fixture) = fixture() else { return };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let looks = thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut looks = 0_u32;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for info in fixture.runtime().list().expect("list") {
+                    looks += 1;
+                    let outcome = info.exit.as_ref().map(|exit| exit.outcome);
+                    assert!(matches!(outcome, None | Some(Outcome::Exited)), "{info:?}");
+                }
+            }
+            looks
+        });
+        for _ in 0..libctr_tests::runs(100) {
+            assert!(fixture.run(&fixture.probe(&["uid"])).exit.success());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        watch.join().expect("thread")
+    });
+    assert!(looks > 0);
+}
+
+#[test]
+fn usage_is_measured() {
+    let Some(fixture) = fixture() else { return };
+    let exit = fixture.run(&fixture.probe(&["allocate", "20", ",", "burn", "100"])).exit;
+    let usage = exit.usage;
+    let (user, system) = (usage.cpu_user_ns.expect("user"), usage.cpu_system_ns.expect("system"));
+    assert!(user + system >= 50_000_000, "{user} {system}");
+    assert!(usage.memory_peak.expect("peak") >= 20 << 20);
+    assert!(usage.wall_ns.expect("wall") >= 100_000_000);
+    assert_eq!((usage.oom_kills, usage.pids_refused), (Some(0), Some(0)));
+    assert!(usage.started_in_ns.expect("start") > 0);
+    let (started, ended) = (exit.started_at_ns.expect("time"), exit.ended_at_ns.expect("time"));
+    assert!(ended - started >= 100_000_000);
+}
+
+#[test]
+fn log_held_open_from_outside_does_not_hold_the_end_up() {
+    let Some(fixture) = fixture() else { return };
+    let options = libctr::RunOptions { stdout: libctr::Stdio::Log, ..Default::default() };
+    let mut spec = fixture.probe(&["say", "logged", ",", "forever"]);
+    spec.init = false;
+    spec.remove = Some(false);
+    let container = fixture.runtime().run(&spec, options).expect("start");
+    let log = container.directory().join("log");
+    until("the line is in the log", || std::fs::metadata(&log).is_ok_and(|file| file.len() > 0));
+    let pid = container.info().expect("info").pid.expect("pid");
+    let held = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/fd/1"));
+    let held = held.expect("the other end of the log");
+    container.kill(SIGKILL).expect("kill");
+    let exit = container.wait(Some(PATIENCE)).expect("wait");
+    assert_eq!(exit.map(|exit| exit.outcome), Some(Outcome::Signaled));
+    drop(held);
+    container.remove(false).expect("remove");
+}
