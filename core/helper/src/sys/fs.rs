@@ -37,6 +37,9 @@ pub(crate) const S_IFCHR: u32 = 0o2_0000;
 pub(crate) const S_IFREG: u32 = 0o10_0000;
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
+pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 8;
 
 /// openat(2), close-on-exec.
 pub(crate) fn open(dir: BorrowedFd, path: &CStr, flags: usize, mode: u32) -> Result<Fd> {
@@ -251,6 +254,20 @@ pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
         mount.raw(),
         text(c""),
         AT_EMPTY_PATH | AT_RECURSIVE,
+        address(&attributes),
+        size_of_val(&attributes)
+    )
+    .map(drop)
+}
+
+/// mount_setattr(2): clears attributes of one mount.
+pub(crate) fn mount_clear(mount: BorrowedFd, clear: u64) -> Result<()> {
+    let attributes: [u64; 4] = [0, clear, 0, 0];
+    call!(
+        MOUNT_SETATTR,
+        mount.raw(),
+        text(c""),
+        AT_EMPTY_PATH,
         address(&attributes),
         size_of_val(&attributes)
     )
