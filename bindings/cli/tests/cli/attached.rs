@@ -1,6 +1,7 @@
 //! An attached container belongs to its `ctrun`: signals, and its end.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -86,4 +87,21 @@ fn reader_that_goes_away_does_not_hold_the_container() {
         assert!(ran.code == 141 || ran.code == 1, "{ran:?}");
         assert!(!ran.err.contains("ctrun"), "{ran:?}");
     }
+}
+
+#[test]
+fn start_that_is_interrupted_leaves_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    for ms in (0..60).step_by(3) {
+        let mut child = bench.attached(&["--rm"], "exec sleep 600");
+        std::thread::sleep(std::time::Duration::from_millis(ms));
+        signal(&child, Signal::SIGTERM);
+        let status = child.wait().expect("ctrun");
+        // Before ctrun takes signals itself, one just ends it.
+        assert!(status.code() == Some(143) || status.signal() == Some(15), "{ms} ms: {status:?}");
+    }
+    let is_empty = |path: &str| {
+        fs::read_dir(bench.path(path)).is_ok_and(|mut entries| entries.next().is_none())
+    };
+    until("the state is gone", || is_empty("run/containers"));
 }
