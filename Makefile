@@ -2,10 +2,6 @@
 
 CARGO  ?= cargo
 PYTHON ?= python3
-PREFIX ?= /usr/local
-DESTDIR ?=
-LIBDIR ?= $(PREFIX)/lib
-INCLUDEDIR ?= $(PREFIX)/include
 # Containers need root in this version; `make run` asks for it only there.
 SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 # Several test files start containers at the same time; the leak checks count
@@ -15,9 +11,12 @@ TEST_FLAGS ?=
 # test-vm`, and the tests that run there.
 RUN_IN_VM ?= run-in-vm
 VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+.DEFAULT_GOAL := help
 
-.PHONY: help build run test test-vm bench lint deny header header-check wheel python-test install check clean
+# header, header-check, install-c
+include ffi/install.mk
+
+.PHONY: help build run test test-vm bench lint deny wheel python-test install check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,14 +51,6 @@ lint: ## format and lints
 deny: ## licences, sources and banned crates (needs cargo-deny)
 	$(CARGO) deny --log-level error check bans licenses sources
 
-HEADER = cbindgen --quiet --config ffi/cbindgen.toml --crate libctr-ffi --output include/ctr.h
-
-header: ## include/ctr.h from the sources (needs cbindgen)
-	$(HEADER)
-
-header-check: ## the committed header is that of the sources
-	$(HEADER) --verify
-
 .venv/bin/maturin:
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install -q 'maturin>=1.9.4,<2' pytest mypy
@@ -71,17 +62,10 @@ python-test: .venv/bin/maturin ## the Python module and its tests
 	cd python && ../.venv/bin/maturin develop -q
 	cd python && ../.venv/bin/python -m pytest -q
 	cd python && ../.venv/bin/python -m mypy
+	cd python && ../.venv/bin/python -m mypy.stubtest libctr._libctr
 
-install: ## the C library, its header and pkg-config file, and ctrun
-	$(CARGO) build --release -p libctr-ffi -p libctr-cli
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(PREFIX)/bin
-	install -m 755 target/release/libctr.so $(DESTDIR)$(LIBDIR)/libctr.so.$(VERSION)
-	ln -sf libctr.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libctr.so.0
-	ln -sf libctr.so.0 $(DESTDIR)$(LIBDIR)/libctr.so
-	install -m 644 target/release/libctr.a $(DESTDIR)$(LIBDIR)/libctr.a
-	install -m 644 include/ctr.h $(DESTDIR)$(INCLUDEDIR)/ctr.h
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' ffi/libctr.pc.in \
-	    >$(DESTDIR)$(LIBDIR)/pkgconfig/libctr.pc
+install: build install-c ## the C library, its header and pkg-config file, and ctrun
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 target/release/ctrun $(DESTDIR)$(PREFIX)/bin/ctrun
 
 check: lint deny header-check test ## what CI runs

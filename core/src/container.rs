@@ -26,7 +26,7 @@ use once_cell::sync::OnceCell;
 
 use life::Life;
 
-pub use info::{Info, Status};
+pub use info::{Info, RootMount, Status};
 pub use log::{LogEntry, LogReader, LogStream};
 pub use output::Output;
 pub use terminal::{resize_terminal, terminal_size};

@@ -5,6 +5,9 @@
 //! Everything that can fail for the caller's reasons fails before a process
 //! exists. What is made before the helper runs is recorded first and undone
 //! here on failure; from then on the helper undoes.
+//!
+//! Where no overlay can be mounted, the helper says so and a second attempt
+//! begins with a private copy of the root.
 
 mod channel;
 mod describe;
@@ -13,36 +16,38 @@ mod filesystem;
 pub(crate) mod groups;
 mod plan;
 mod program;
+mod root;
 mod security;
 #[allow(unsafe_code, reason = "the two clones, and what runs between them and exec")]
 mod spawn;
 mod stdio;
+mod verdict;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use libctr_helper::fault::Fault;
-use libctr_helper::message::{Control, Message};
 use libctr_helper::plan::Field;
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
+use stdio::Streams;
 
 use crate::cgroup::Setup;
-use crate::container::Container;
+use crate::container::{Container, Started};
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::image::{Image, RootDirectory};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
-use crate::sandbox::{Sandbox, Upper};
-use crate::spec::{Network, Pull, Root, RunSpec, Seccomp, UserNamespace, Writable};
-use crate::state::{Created, Meta, StateDir};
+use crate::sandbox::{self, Upper};
+use crate::spec::{Network, Root, RunSpec, Seccomp, UserNamespace, Writable};
+use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use plan::Plan;
+use root::RootParts;
+use verdict::{Failure, verdict};
 
 /// What a run needs that no document can carry.
 #[derive(Debug, Default)]
@@ -65,7 +70,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     spec.validate()?;
     refuse_what_is_missing(spec)?;
 
-    let root = root(runtime, spec)?;
+    let root = root::find(runtime, spec)?;
     let id = crate::state::new_id()?;
     let hostname = spec.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let config = root.image.as_ref().and_then(|image| image.config.config().as_ref());
@@ -77,14 +82,70 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     };
     let streams = stdio::open([options.stdin, options.stdout, options.stderr])?;
 
-    let meta = meta(&id, &hostname, spec, &root, &process, &setup, &upper)?;
+    let start = Start {
+        runtime,
+        spec,
+        begun,
+        root: &root,
+        id: &id,
+        hostname: &hostname,
+        process: &process,
+        setup: &setup,
+        streams: &streams,
+        cancel: options.cancel,
+        terminal: options.terminal,
+    };
+    let (dir, meta, mut started) = match attempt(&start, &upper) {
+        // What the first attempt had made is gone by now. The host's own root
+        // is no tree to be copied.
+        Err(Failure::NoOverlay(first)) if !matches!(spec.root(), Root::Host) => {
+            let copy = Upper::Copy(runtime.data().join("upper").join(&id));
+            attempt(&start, &copy).map_err(|failure| Error::from(failure).with_source(first))?
+        }
+        other => other?,
+    };
+    // The helper has its own copies: whoever waits for the other end of one
+    // must not wait for this process.
+    started.streams = streams.caller;
+    Ok(Container::started(runtime, dir, meta, started))
+}
+
+/// What all attempts of a start have in common.
+struct Start<'a> {
+    runtime: &'a Runtime,
+    spec: &'a RunSpec,
+    /// CLOCK_MONOTONIC when the call began.
+    begun: u64,
+    root: &'a RootParts,
+    id: &'a str,
+    hostname: &'a str,
+    process: &'a Process,
+    setup: &'a Setup,
+    streams: &'a Streams,
+    cancel: Option<BorrowedFd<'a>>,
+    terminal: Option<(u16, u16)>,
+}
+
+/// One attempt of a start, from the state directory to the verdict.
+fn attempt(
+    start: &Start<'_>,
+    upper: &Upper,
+) -> std::result::Result<(StateDir, Meta, Started), Failure> {
+    let Start { runtime, spec, root, process, setup, streams, cancel, .. } = *start;
+    let meta = meta(start, upper)?;
     let Created { dir, lock, exit, status } = StateDir::create(runtime.run_directory(), &meta)?;
     let mut undo = Undo { run: runtime.run_directory(), dir: &dir, meta: &meta, setup: None };
-    if let Upper::Disk(path) = &upper {
-        make_directory(path)?;
+    match upper {
+        Upper::Memory => {}
+        Upper::Disk(path) => make_directory(path)?,
+        Upper::Copy(path) => {
+            make_directory(path)?;
+            let top = filesystem::top(root.top);
+            sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
+        }
     }
     setup.create()?;
-    undo.setup = Some(&setup);
+    undo.setup = Some(setup);
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -99,19 +160,19 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let mut plan = Plan::new();
     let place = filesystem::Root {
         sandbox: &root.sandbox,
-        upper: &upper,
+        upper,
         top: root.top,
         stage: dir.path(),
-        hostname: &hostname,
+        hostname: start.hostname,
         unified: setup.groups.v2.is_some() && setup.groups.v1.is_empty(),
         volatile: meta.removed,
     };
-    describe::life(&mut plan, spec, &process, &meta, runtime.run_directory(), dir.path());
-    plan.set(Field::Begun, begun);
+    describe::life(&mut plan, spec, process, &meta, runtime.run_directory(), dir.path());
+    plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, &process)?;
-    describe::program(&mut plan, spec, &process);
-    if let Some((rows, columns)) = options.terminal.filter(|_| spec.tty) {
+    security::write(&mut plan, spec, process)?;
+    describe::program(&mut plan, spec, process);
+    if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
         plan.set(Field::Columns, columns);
     }
@@ -147,27 +208,13 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
 
     let bytes = plan.to_bytes();
     let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
-    // The helper has its own copies: whoever waits for the other end of one
-    // must not wait for this process.
     drop((their_end, lock, status, lifeline, log));
-    let [stdin, stdout, stderr] = streams.caller;
-    drop((streams.program, streams.log));
-    match verdict(&channel, &helper, &bytes, options.cancel) {
+    match verdict(&channel, &helper, &bytes, cancel) {
         Ok((pidfd, pid, terminal)) => {
             undo.disarm();
-            Ok(Container::started(
-                runtime,
-                dir.clone(),
-                meta.clone(),
-                crate::container::Started {
-                    helper,
-                    pid,
-                    pidfd,
-                    exit,
-                    terminal,
-                    streams: [stdin, stdout, stderr],
-                },
-            ))
+            let streams = [None, None, None];
+            let started = Started { helper, pid, pidfd, exit, terminal, streams };
+            Ok((dir.clone(), meta.clone(), started))
         }
         Err(error) => {
             // The helper has undone everything once it has ended.
@@ -205,73 +252,12 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
     }
 }
 
-/// The root's layers, and what keeps them.
-struct RootParts {
-    sandbox: Sandbox,
-    top: RootDirectory,
-    image: Option<Image>,
-    /// As the caller named it.
-    name: String,
-}
-
-fn root(runtime: &Runtime, spec: &RunSpec) -> Result<RootParts> {
-    match spec.root() {
-        Root::Host => Ok(RootParts {
-            sandbox: Sandbox::host(&[runtime.data(), runtime.run_directory()]),
-            top: RootDirectory::default(),
-            image: None,
-            name: "host".into(),
-        }),
-        Root::Directory(path) => {
-            let found = fs::canonicalize(path).map_err(|error| {
-                Error::io(Stage::Rootfs, format!("rootfs: realpath({path:?})"), error)
-            })?;
-            if !found.is_dir() {
-                return Err(Error::invalid(
-                    Stage::Rootfs,
-                    format!("rootfs: {path:?} is no directory"),
-                ));
-            }
-            Ok(RootParts {
-                name: path.display().to_string(),
-                sandbox: Sandbox::layers(vec![found]),
-                top: RootDirectory::default(),
-                image: None,
-            })
-        }
-        Root::Image(name) => {
-            if spec.pull == Pull::Always {
-                let message =
-                    "pull: always needs a registry client, which this version does not have";
-                return Err(Error::new(Stage::Image, ErrorKind::Unsupported, message)
-                    .with_hint("load the image from an archive and use pull: missing or never"));
-            }
-            let image = runtime.images()?.get(name)?;
-            let lowers = image.layers.iter().rev().map(|layer| layer.path.clone()).collect();
-            Ok(RootParts {
-                sandbox: Sandbox::layers(lowers),
-                top: image.root,
-                name: name.into(),
-                image: Some(image),
-            })
-        }
-        Root::Bundle(path) => Err(Error::invalid(Stage::Rootfs, format!("bundle: {path:?}"))),
-    }
-}
-
-fn meta(
-    id: &str,
-    hostname: &str,
-    spec: &RunSpec,
-    root: &RootParts,
-    process: &Process,
-    setup: &Setup,
-    upper: &Upper,
-) -> Result<Meta> {
+fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
+    let Start { spec, root, process, setup, .. } = *start;
     let document = spec.to_json()?;
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Ok(Meta {
-        id: id.into(),
+        id: start.id.into(),
         name: spec.name.clone(),
         image: root.name.clone(),
         image_id: root.image.as_ref().map(|image| image.id.clone()),
@@ -283,18 +269,32 @@ fn meta(
             .collect(),
         command: process.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         created_at_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
-        hostname: hostname.into(),
+        hostname: start.hostname.into(),
         labels: spec.labels.clone(),
         detached: spec.detach,
         removed: spec.is_removed(),
         groups: setup.groups.clone(),
+        root: match upper {
+            Upper::Memory | Upper::Disk(_) => RootMount::Overlay,
+            Upper::Copy(_) => RootMount::Copy,
+        },
         upper: match upper {
             Upper::Memory => None,
-            Upper::Disk(path) => Some(path.clone()),
+            Upper::Disk(path) | Upper::Copy(path) => Some(path.clone()),
         },
         stop_signal: process.stop_signal,
         spec: serde_json::from_str(&document).unwrap_or_default(),
     })
+}
+
+/// Whether the caller has not given the start up.
+fn go_on(cancel: Option<BorrowedFd<'_>>) -> Result<()> {
+    match cancel {
+        Some(cancel) if crate::wait::until_readable(cancel, Some(Duration::ZERO))? => {
+            Err(channel::cancelled())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn make_directory(path: &Path) -> Result<()> {
@@ -343,55 +343,6 @@ fn start_helper(
         }
     }
     started
-}
-
-/// Waits for what the helper says of the start.
-fn verdict(
-    channel: &channel::Channel,
-    helper: &OwnedFd,
-    plan: &[u8],
-    cancel: Option<BorrowedFd<'_>>,
-) -> Result<(OwnedFd, i32, Option<OwnedFd>)> {
-    let mut cancel = cancel;
-    let mut cancelled = None;
-    loop {
-        let message = match channel.receive(cancel) {
-            Err(error) if error.kind() == ErrorKind::Cancelled => {
-                // Ask the helper to undo, then wait for its last word.
-                // At once: no grace period is due to a program that the caller
-                // never got to see.
-                let value = Control::Kill.to_value();
-                let _ = sys::pidfd_queue(helper.as_fd(), Control::SIGNAL, value);
-                cancelled = Some(error);
-                cancel = None;
-                continue;
-            }
-            other => other?,
-        };
-        match (message, cancelled.take()) {
-            (Some((Message::Started { pid }, [Some(pidfd), terminal])), None) => {
-                return Ok((pidfd, pid, terminal));
-            }
-            (_, Some(error)) => return Err(error),
-            (Some((Message::Failed(fault), _)), None) => return Err(failed(plan, fault)),
-            (Some(_), None) => {
-                return Err(Error::new(
-                    Stage::Launch,
-                    ErrorKind::Internal,
-                    "the helper sent an unknown message",
-                ));
-            }
-            (None, None) => {
-                let message = "the helper ended before the container was started";
-                return Err(Error::new(Stage::Launch, ErrorKind::SetupFailed, message)
-                    .with_hint("was it killed? is memory short?"));
-            }
-        }
-    }
-}
-
-fn failed(plan: &[u8], fault: Fault) -> Error {
-    fault::error(plan, fault)
 }
 
 /// Removes what was made, unless the start succeeds.

@@ -51,10 +51,12 @@ pub mod container;
 
 pub mod runtime;
 
+mod tree;
+
 #[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]
 mod sys;
 
-pub use container::{Container, Info, Output, Status};
+pub use container::{Container, Info, Output, RootMount, Status};
 pub use error::{Error, ErrorKind, Result, Stage};
 pub use launch::{RunOptions, Stdio};
 pub use runtime::{Runtime, RuntimeOptions};

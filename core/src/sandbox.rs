@@ -6,9 +6,12 @@
 //! other file systems below it are shown. The helper makes the mounts
 //! (`core/helper/src/init/filesystem.rs`).
 
+mod copy;
 mod host;
 
 use std::path::{Path, PathBuf};
+
+pub(crate) use copy::copy;
 
 /// What a root is made of.
 #[derive(Debug, Default)]
@@ -35,13 +38,16 @@ pub(crate) struct UpperDirectory {
     pub(crate) opaque: bool,
 }
 
-/// Where the upper layer lies.
+/// Where that lies what the container writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Upper {
-    /// In memory, counted against the container's memory limit.
+    /// In an upper layer in memory, counted against the container's memory limit.
     Memory,
-    /// In a directory on disk.
+    /// In an upper layer below this directory, on disk.
     Disk(PathBuf),
+    /// In a private copy of the root below this directory: no overlay can be
+    /// mounted here.
+    Copy(PathBuf),
 }
 
 impl Sandbox {

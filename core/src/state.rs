@@ -21,17 +21,19 @@ mod sweep;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
+pub use meta::RootMount;
 pub(crate) use meta::{Meta, Pids};
 pub(crate) use sweep::{bury, sweep};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::sys;
+use crate::{sys, tree};
 
 /// The directory of one container.
 #[derive(Clone, Debug)]
@@ -50,6 +52,33 @@ pub(crate) struct Created {
     pub(crate) exit: File,
     /// The empty file of the process ids.
     pub(crate) status: File,
+}
+
+/// A lock on a directory. It is given back when dropped, not only by closing
+/// the file: a descriptor that another process has inherited would keep it.
+#[derive(Debug)]
+struct Held(File);
+
+impl Held {
+    fn shared(path: &Path) -> Result<Held> {
+        Held::with(path, File::lock_shared)
+    }
+
+    fn alone(path: &Path) -> Result<Held> {
+        Held::with(path, File::lock)
+    }
+
+    fn with(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> Result<Held> {
+        let file = File::open(path).map_err(|error| io("open", path, error))?;
+        lock(&file).map_err(|error| io("flock", path, error))?;
+        Ok(Held(file))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 fn io(call: &str, path: &Path, error: std::io::Error) -> Error {
@@ -94,8 +123,7 @@ impl StateDir {
     /// what is not locked then belongs to nobody.
     fn locked(new: &Path) -> Result<OwnedFd> {
         let above = new.parent().unwrap_or(new);
-        let making = File::open(above).map_err(|error| io("open", above, error))?;
-        making.lock_shared().map_err(|error| io("flock", above, error))?;
+        let _making = Held::shared(above)?;
         DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
         let lock = create(&new.join("lock"))?;
         let lock = sys::high(lock.into())
@@ -195,11 +223,16 @@ fn reserved(path: &Path) -> Result<File> {
     }
 }
 
+/// Removes a directory and all below it, as deep as its program has made it;
+/// absence is no error.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != IoErrorKind::NotFound => Err(io("rmtree", path, error)),
-        _ => Ok(()),
-    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let parent = match File::open(parent) {
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(()),
+        other => other.map_err(|error| io("open", parent, error))?,
+    };
+    tree::remove_tree(parent.as_fd(), name.as_bytes())
+        .map_err(|errno| Error::sys(Stage::State, format!("rmtree({path:?})"), errno))
 }
 
 fn no_such(what: &Path) -> Error {
@@ -273,4 +306,35 @@ pub(crate) fn new_id() -> Result<String> {
     sys::getrandom(&mut bytes)
         .map_err(|errno| Error::sys(Stage::State, "getrandom(16 bytes)", errno))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remove_tree;
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    use std::fs::{self, File};
+
+    #[test]
+    fn tree_of_any_depth_is_removed_and_absence_is_no_error() {
+        let directory = tempfile::tempdir().expect("directory");
+        let top = directory.path().join("upper");
+        fs::create_dir(&top).expect("directory");
+        // Far deeper than any path, stack or descriptor table.
+        let mut at = File::open(&top).expect("directory").into();
+        for _ in 0..1_500 {
+            mkdirat(&at, "d", Mode::S_IRWXU).expect("directory");
+            at = openat(&at, "d", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).expect("open");
+        }
+        remove_tree(&top).expect("removed");
+        assert!(!top.exists());
+        remove_tree(&top).expect("absent");
+        remove_tree(&top.join("below")).expect("absent");
+        let file = directory.path().join("file");
+        fs::write(&file, "").expect("file");
+        let error = remove_tree(&file.join("below")).expect_err("below a file");
+        let text = format!("state: rmtree({:?}): ENOTDIR (Not a directory)", file.join("below"));
+        assert_eq!(error.to_string(), text);
+        assert_eq!((error.kind(), error.errno()), (crate::ErrorKind::SetupFailed, Some(20)));
+    }
 }

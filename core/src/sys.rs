@@ -284,6 +284,23 @@ fn take_sigpipe() {
     unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, set, none, time, 8) };
 }
 
+/// `ioctl(FICLONE)`: `to` shares all data of `from` until one is written to
+/// (ioctl_ficlone(2)).
+pub(crate) fn ficlone(to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> SysResult<()> {
+    // SAFETY: takes two descriptors.
+    let r = unsafe { libc::ioctl(to.as_raw_fd(), libc::FICLONE, from.as_raw_fd()) };
+    Errno::result(r).map(drop)
+}
+
+/// `open_tree(2)` with OPEN_TREE_CLONE: a mount of the directory `path` that is
+/// attached nowhere and shows nothing that is mounted below; gone with the
+/// last descriptor into it. `path` is followed.
+pub(crate) fn open_tree(path: &CStr) -> SysResult<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: the path is live and ends in NUL.
+    adopt(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::{

@@ -6,16 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("sys", &[]),
+    ("tree", &["sys"]),
     ("spec", &[]),
-    ("image", &["sys"]),
-    ("sandbox", &[]),
+    ("image", &["sys", "tree"]),
+    ("sandbox", &["sys", "tree"]),
     ("process", &["spec", "sys"]),
     ("cgroup", &["sys"]),
     ("wait", &[]),
-    ("state", &["cgroup", "sys", "wait"]),
+    ("state", &["cgroup", "sys", "tree", "wait"]),
     (
         "launch",
         &[

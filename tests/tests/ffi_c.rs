@@ -185,55 +185,101 @@ fn library_has_its_soname() {
     assert!(text(&dynamic.stdout).contains("Library soname: [libctr.so.0]"));
 }
 
-/// The directories that `make install` lays out, the pkg-config file included.
-fn installed(place: &Place) -> PathBuf {
-    let prefix = place.path("prefix");
-    fs::create_dir_all(prefix.join("lib/pkgconfig")).expect("a directory");
-    fs::create_dir_all(prefix.join("include")).expect("a directory");
-    fs::copy(root().join("include/ctr.h"), prefix.join("include/ctr.h")).expect("a copy");
-    for (source, name) in
-        [("libctr.so", "libctr.so"), ("libctr.so", "libctr.so.0"), ("libctr.a", "libctr.a")]
-    {
-        let link = prefix.join("lib").join(name);
-        std::os::unix::fs::symlink(library().join(source), link).expect("a link");
-    }
-    let template = fs::read_to_string(root().join("ffi/libctr.pc.in")).expect("the template");
-    let file = template
-        .replace("@PREFIX@", prefix.to_str().expect("UTF-8"))
-        .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
-    assert!(!file.contains('@') && !file.contains("-Wl,"), "{file}");
-    fs::write(prefix.join("lib/pkgconfig/libctr.pc"), file).expect("a file");
-    prefix
+/// The directories that `make install` lays out.
+fn installed() -> &'static Path {
+    static PREFIX: OnceLock<PathBuf> = OnceLock::new();
+    PREFIX.get_or_init(|| {
+        let prefix = library().join("installed-by-test");
+        let variable = |name: &str, value: &Path| format!("{name}={}", value.display());
+        done(
+            Command::new("make")
+                .args(["-f", "ffi/install.mk", "install-c"])
+                .arg(variable("PREFIX", &prefix))
+                .arg(variable("LIBRARY", library()))
+                .current_dir(root()),
+        );
+        prefix
+    })
+}
+
+/// The flags that pkg-config gives for the installed library.
+fn flags(arguments: &[&str]) -> Vec<String> {
+    let output = done(
+        Command::new("pkg-config")
+            .args(arguments)
+            .args(["--cflags", "--libs", "libctr"])
+            .env("PKG_CONFIG_PATH", installed().join("lib/pkgconfig")),
+    );
+    text(&output.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+/// Flags that take our archive where a shared library would be preferred.
+fn static_flags() -> Vec<String> {
+    let ours = |flag: String| if flag == "-lctr" { "-l:libctr.a".to_owned() } else { flag };
+    flags(&["--static"]).into_iter().map(ours).collect()
+}
+
+#[test]
+fn pkg_config_file_names_version_and_no_linker_options() {
+    let version = done(
+        Command::new("pkg-config")
+            .args(["--modversion", "libctr"])
+            .env("PKG_CONFIG_PATH", installed().join("lib/pkgconfig")),
+    );
+    assert_eq!(text(&version.stdout).trim(), env!("CARGO_PKG_VERSION"));
+    // cgo refuses them.
+    assert!(!static_flags().iter().any(|flag| flag.starts_with("-Wl,")));
 }
 
 #[test]
 fn pkg_config_links_dynamically_and_statically() {
     let place = Place::new();
-    let prefix = installed(&place);
-    for (arguments, program) in [(vec![], "dynamic"), (vec!["--static"], "static")] {
-        let output = done(
-            Command::new("pkg-config")
-                .args(&arguments)
-                .args(["--cflags", "--libs", "libctr"])
-                .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")),
-        );
-        let mut flags = text(&output.stdout);
-        if !arguments.is_empty() {
-            flags = flags.replace("-lctr", "-l:libctr.a");
-        }
-        let program = place.path(program);
-        done(
-            Command::new("cc")
-                .arg(root().join("bindings/c/hello.c"))
-                .args(flags.split_whitespace())
-                .arg("-o")
-                .arg(&program),
-        );
+    for (flags, is_dynamic) in [(flags(&[]), true), (static_flags(), false)] {
+        let program = place.path("linked");
+        let source = root().join("bindings/c/hello.c");
+        done(Command::new("cc").arg(source).args(flags).arg("-o").arg(&program));
         let state = [place.path("run"), place.path("data")];
-        let printed =
-            done(Command::new(&program).args(state).env("LD_LIBRARY_PATH", prefix.join("lib")));
+        let library = installed().join("lib");
+        let printed = done(Command::new(&program).args(state).env("LD_LIBRARY_PATH", library));
         assert!(text(&printed.stdout).starts_with("hello from box\nexited 0\n"));
         let needed = done(Command::new("readelf").arg("-d").arg(&program));
-        assert_eq!(text(&needed.stdout).contains("libctr.so.0"), arguments.is_empty());
+        assert_eq!(text(&needed.stdout).contains("[libctr.so.0]"), is_dynamic);
     }
+}
+
+#[test]
+fn archive_shows_its_functions_only_and_bears_another_rust_library() {
+    let archive = installed().join("lib/libctr.a");
+    let listing = done(Command::new("nm").args(["-g", "--defined-only"]).arg(archive)).stdout;
+    let listing = text(&listing);
+    let shown: BTreeSet<String> =
+        listing.lines().filter_map(|line| Some(line.split(' ').nth(2)?.to_owned())).collect();
+    assert_eq!(shown, declared());
+
+    let place = Place::new();
+    let (neighbour, program) = (place.path("libneighbour.a"), place.path("program"));
+    let sources = root().join("bindings/c/tests");
+    done(
+        Command::new("rustc")
+            .args(["--edition", "2024", "--crate-type", "staticlib", "-o"])
+            .arg(&neighbour)
+            .arg(sources.join("neighbour.rs")),
+    );
+    let (libraries, places): (Vec<String>, Vec<String>) =
+        static_flags().into_iter().partition(|flag| flag.starts_with("-l"));
+    // Whole, so that whatever the two define twice is met.
+    let whole = ["-Wl,--whole-archive", "-l:libctr.a", "-l:libneighbour.a"];
+    done(
+        Command::new("cc")
+            .arg(sources.join("neighbour.c"))
+            .args(places)
+            .arg("-L")
+            .arg(place.0.path())
+            .args(whole)
+            .arg("-Wl,--no-whole-archive")
+            .args(libraries.iter().filter(|library| *library != "-l:libctr.a"))
+            .arg("-o")
+            .arg(&program),
+    );
+    assert_eq!(place.run(&program, &[]), "ok\n");
 }

@@ -1,6 +1,10 @@
 //! Being attached to a container that runs: signals go there, streams that
 //! cannot be handed over are copied, until it has ended.
 
+mod pump;
+mod signals;
+mod terminal;
+
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -9,9 +13,9 @@ use nix::errno::Errno;
 use nix::libc::{SIGHUP, SIGWINCH};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::pump::Pump;
-use crate::signals::Signals;
-use crate::terminal::Terminal;
+pub(crate) use pump::Pump;
+pub(crate) use signals::Signals;
+pub(crate) use terminal::{Terminal, own, size};
 
 /// After the end, what is still in pipes is copied; a process outside the
 /// container may hold their other ends, and is waited for this long.

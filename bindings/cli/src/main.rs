@@ -7,17 +7,11 @@
 mod arguments;
 mod attach;
 mod commands;
-mod diagnostics;
 mod exit;
 mod failure;
 mod generate;
 mod output;
-mod progress;
-mod pump;
 mod quantity;
-mod signals;
-mod table;
-mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,7 +23,7 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let status = match Cli::try_parse_from(&words) {
         Ok(cli) => {
-            diagnostics::start(cli.global.debug);
+            output::diagnostics::start(cli.global.debug);
             commands::run(&cli).unwrap_or_else(|failure| failure.report(cli.global.format))
         }
         Err(usage) => failure::usage(&usage, Format::wanted(&words)),

@@ -4,6 +4,10 @@
 //! are whole and in order. A reader that has gone away (`ctrun logs … | head`)
 //! is no failure: it ends the command quietly, as [`Failure::Closed`].
 
+pub(crate) mod diagnostics;
+pub(crate) mod progress;
+pub(crate) mod table;
+
 use std::fmt::Display;
 use std::io::{ErrorKind, Write, stderr, stdout};
 

@@ -104,6 +104,7 @@ calls! {
     Died = 44 "wait4",
     Fork = 45 "clone",
     Setsockopt = 46 "setsockopt",
+    Close = 47 "close",
 }
 
 impl Step {
@@ -179,7 +180,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=46).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=47).contains(&call), "call {call}");
             }
         }
     }

@@ -34,16 +34,9 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 /// Where the first instructions (`sys/start.rs`) go on.
 fn begin(argument: Option<&CStr>) -> ! {
-    let Some(number) = argument.and_then(number) else { sys::exit(125) };
+    let Some(number) = argument.and_then(|text| sys::decimal(text.to_bytes())) else { sys::exit(125) };
     match sys::map_plan(number).map(Plan::new) {
         Ok(Some(plan)) => monitor::run(plan, sys::BorrowedFd(number)),
         _ => sys::exit(125),
     }
-}
-
-fn number(text: &CStr) -> Option<i32> {
-    text.to_bytes().iter().try_fold(0_i32, |sum, digit| {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        sum.checked_mul(10)?.checked_add(i32::from(digit))
-    })
 }

@@ -108,7 +108,13 @@ impl Monitor {
             Fork::Parent { pid, pidfd } => (pid, pidfd),
         };
         let Some(pidfd) = pidfd else { return Err(at(Step::Launch, Call::Clone, NONE)(sys::Errno::EINVAL)) };
-        drop(init_end);
+        // As long as this process has that end too, the packets of pid 1 never
+        // end.
+        if let Err(errno) = init_end.close() {
+            let _ = sys::signal(pidfd.borrow(), sys::SIGKILL);
+            let _ = sys::wait(pid, true);
+            return Err(launch(Call::Close)(errno));
+        }
         // Only the container holds them now, so that their other ends see it
         // close them.
         for stream in [Field::Stdin, Field::Stdout, Field::Stderr] {
@@ -154,7 +160,7 @@ impl Monitor {
             if lifeline {
                 self.end(Reason::Cancelled);
             }
-            if setup && let Err(fault) = self.hear() {
+            if setup && let Err(fault) = self.hear(false) {
                 self.kill();
                 let _ = sys::wait(self.pid, true);
                 self.groups.close();
@@ -170,9 +176,13 @@ impl Monitor {
     /// One packet of pid 1: its terminal, "execve is next", a fault of eight
     /// bytes, or the end of all packets, which means that the program was
     /// executed.
-    fn hear(&mut self) -> Result<(), Fault> {
+    fn hear(&mut self, ended: bool) -> Result<(), Fault> {
         let mut bytes = [0_u8; 8];
-        let packet = sys::receive(self.setup.borrow(), &mut bytes).unwrap_or_default();
+        let packet = match sys::receive(self.setup.borrow(), &mut bytes) {
+            // Nothing to hear yet, or, once pid 1 has ended, nothing more.
+            Err(sys::Errno::EAGAIN) if !ended => return Ok(()),
+            packet => packet.unwrap_or_default(),
+        };
         match packet {
             Packet { fd: Some(master), .. } => self.terminal = Some(master),
             Packet { length: 8, .. } => return Err(Fault::from_bytes(bytes)),
@@ -285,7 +295,7 @@ impl Monitor {
         let ended = sys::wait(self.pid, true).ok().flatten().unwrap_or_default();
         // Its last words may still be unread.
         while self.started.is_none() {
-            if let Err(fault) = self.hear() {
+            if let Err(fault) = self.hear(true) {
                 self.groups.close();
                 return fail(self.plan, fault);
             }

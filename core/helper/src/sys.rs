@@ -128,6 +128,13 @@ impl Fd {
     pub(crate) const fn borrow(&self) -> BorrowedFd {
         BorrowedFd(self.0)
     }
+
+    /// Closes it now, for ends whose closing somebody waits for.
+    pub(crate) fn close(self) -> Result<()> {
+        let number = self.0;
+        core::mem::forget(self);
+        call!(CLOSE, signed(number)).map(drop)
+    }
 }
 
 impl Drop for Fd {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Container;
 use crate::error::Result;
+pub use crate::state::RootMount;
 use crate::wait::Exit;
 
 /// Whether a container runs.
@@ -56,6 +57,8 @@ pub struct Info {
     pub detached: bool,
     /// Whether it is removed when it ends.
     pub removed: bool,
+    /// How its root is put together: `overlay` or `copy`.
+    pub root: RootMount,
     /// Its control groups.
     pub groups: crate::cgroup::Groups,
     /// The document it was run with, without defaults.
@@ -95,6 +98,7 @@ impl Container {
             labels: meta.labels.clone(),
             detached: meta.detached,
             removed: meta.removed,
+            root: meta.root,
             groups: meta.groups.clone(),
             spec: meta.spec.clone(),
         })

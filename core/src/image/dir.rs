@@ -15,15 +15,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::NixPath;
-use nix::dir::Dir as Listing;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
 use crate::error::{Error, Result, Stage};
 use crate::sys::{self, SysResult};
+pub(crate) use crate::tree::{kind, open_at};
+use crate::tree::{names, remove_tree};
 
 /// An open directory and the path to name it by in messages.
 #[derive(Debug)]
@@ -41,17 +41,6 @@ impl AsFd for Dir {
 /// A failed call on `path`, as this module words it.
 pub(crate) fn failed(call: &str, path: &Path, errno: Errno) -> Error {
     Error::sys(Stage::Image, format!("{call}({path:?})"), errno)
-}
-
-/// `openat` with close-on-exec, never followed at the last component, and a
-/// number of 3 or higher.
-pub(crate) fn open_at<P: ?Sized + NixPath>(
-    dir: BorrowedFd<'_>,
-    name: &P,
-    flags: OFlag,
-    mode: Mode,
-) -> SysResult<OwnedFd> {
-    sys::high(openat(dir, name, flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, mode)?)
 }
 
 /// Opens a clean relative path (no empty, `.` or `..` component) below `root`
@@ -266,101 +255,4 @@ impl Dir {
 /// Where a replacement is written first.
 fn temporary(name: &str) -> String {
     format!("{name}.new")
-}
-
-/// The type bits of a `stat` result.
-pub(crate) fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
-}
-
-fn names(dir: BorrowedFd<'_>) -> SysResult<Vec<Vec<u8>>> {
-    let fd = open_at(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-    let mut found = Vec::new();
-    for entry in Listing::from_fd(fd)?.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            found.push(name.to_vec());
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// Removes a tree without recursion, so that a hostile depth exhausts neither
-/// the stack nor the descriptor table: directories of the second level are
-/// moved up to the first until nothing is left, one rename for each.
-fn remove_tree(parent: BorrowedFd<'_>, name: &[u8]) -> SysResult<()> {
-    if unlink_leaf(parent, name)? {
-        return Ok(());
-    }
-    let top = open_full(parent, name)?;
-    let mut serial: u64 = 0;
-    loop {
-        let level = names(top.as_fd())?;
-        if level.is_empty() {
-            return unlinkat(parent, name, UnlinkatFlags::RemoveDir);
-        }
-        for entry in level {
-            if unlink_leaf(top.as_fd(), &entry)? {
-                continue;
-            }
-            let below = open_full(top.as_fd(), &entry)?;
-            for inner in names(below.as_fd())? {
-                if !unlink_leaf(below.as_fd(), &inner)? {
-                    move_up(below.as_fd(), &inner, top.as_fd(), &mut serial)?;
-                }
-            }
-            unlinkat(&top, entry.as_slice(), UnlinkatFlags::RemoveDir)?;
-        }
-    }
-}
-
-/// Removes `name` unless it is a directory that has entries.
-fn unlink_leaf(dir: BorrowedFd<'_>, name: &[u8]) -> SysResult<bool> {
-    match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(true),
-        Err(errno @ (Errno::EISDIR | Errno::EPERM)) => {
-            match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => Ok(true),
-                Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
-                Err(_) => Err(errno),
-            }
-        }
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Opens a directory that is to be emptied; its owner may have taken the
-/// permission away from itself.
-fn open_full(dir: BorrowedFd<'_>, name: &[u8]) -> SysResult<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    match open_at(dir, name, flags, Mode::empty()) {
-        Err(Errno::EACCES) => {
-            let found = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            if kind(&found) != SFlag::S_IFDIR {
-                return Err(Errno::ENOTDIR);
-            }
-            fchmodat(dir, name, Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?;
-            open_at(dir, name, flags, Mode::empty())
-        }
-        other => other,
-    }
-}
-
-/// Moves a directory to `top` under a name that is free there. Replacing an
-/// empty directory is fine: everything here is to go.
-fn move_up(
-    from: BorrowedFd<'_>,
-    name: &[u8],
-    top: BorrowedFd<'_>,
-    serial: &mut u64,
-) -> SysResult<()> {
-    loop {
-        *serial += 1;
-        match renameat(from, name, top, format!(".removed-{serial}").as_str()) {
-            Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOTDIR) => {}
-            other => return other,
-        }
-    }
 }

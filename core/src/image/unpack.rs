@@ -35,6 +35,7 @@ use crate::image::dir::{Dir, beneath, failed};
 use crate::image::limits::Budget;
 use crate::image::tar::{Archive, Entry, Kind};
 use crate::sys::{SysResult, fsetxattr};
+use crate::tree::{is_whiteout, stat};
 
 pub(crate) mod attributes;
 mod node;
@@ -43,7 +44,6 @@ mod path;
 pub(crate) mod settle;
 
 use attributes::{Attributes, Ownership, allowed, xattr_name};
-use parent::{is_whiteout, stat};
 use path::{WHITEOUT, clean, split};
 
 /// What an unpacked layer still needs to know about the layers below it, and

@@ -23,6 +23,11 @@ pub(super) fn pair() -> Result<(Channel, OwnedFd)> {
     Ok((Channel(ours), sys::high(theirs).map_err(failed)?))
 }
 
+/// The error of a start that the caller has given up.
+pub(super) fn cancelled() -> Error {
+    Error::new(Stage::Launch, crate::ErrorKind::Cancelled, "the start was cancelled")
+}
+
 /// The host's end.
 #[derive(Debug)]
 pub(super) struct Channel(OwnedFd);
@@ -79,8 +84,7 @@ impl Channel {
                     return Err(Error::sys(Stage::Launch, "poll(channel of the helper)", errno));
                 }
                 Ok(_) if fds[1].any().unwrap_or(false) => {
-                    let message = "the start was cancelled";
-                    return Err(Error::new(Stage::Launch, crate::ErrorKind::Cancelled, message));
+                    return Err(cancelled());
                 }
                 Ok(_) => return Ok(()),
             }

@@ -26,6 +26,9 @@ pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
         (None, None) => call_alone(fault),
     };
     let error = Error::sys(stage, what, errno);
+    if let Some(hint) = record.filter(|_| is_refusal(fault)).and_then(|record| advice(&record)) {
+        return error.with_kind(ErrorKind::Unsupported).with_hint(hint);
+    }
     match (stage, fault.call, errno) {
         (Stage::Exec, Call::Execve, Errno::ENOENT | Errno::ENOTDIR) => {
             let hint = "it must exist inside the container, with its interpreter or loader";
@@ -39,13 +42,51 @@ pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
-        (Stage::Filesystem, Call::Fsopen, Errno::ENODEV) => {
-            error.with_hint("this kernel has no overlay file system (CONFIG_OVERLAY_FS)")
-        }
         (Stage::Launch | Stage::Filesystem, _, Errno::EPERM) => {
             error.with_hint("namespaces and mounts need CAP_SYS_ADMIN; run as root")
         }
         _ => error,
+    }
+}
+
+/// Whether the fault says that the root's overlay cannot be mounted here.
+pub(super) fn refuses_overlay(bytes: &[u8], fault: Fault) -> bool {
+    let record = plan::Plan::new(bytes)
+        .and_then(|plan| plan.records().find(|record| record.index == fault.index));
+    is_refusal(fault) && record.is_some_and(|record| record.kind == Kind::RootOverlay)
+}
+
+/// Whether a call that makes an overlay was refused for what the kernel or its
+/// file systems cannot do (fs/overlayfs/params.c, super.c): no overlayfs
+/// (ENODEV), no file-descriptor mounts (ENOSYS), a filter in front of them
+/// (EPERM); EINVAL for layers that are overlays of overlays already ("maximum
+/// fs stacking depth exceeded"), an upper layer on an overlay or on a file
+/// system without what one needs, layers with case folding, an option that
+/// this kernel does not know. What is wrong with the layers themselves
+/// (ENOENT, ELOOP for one that lies in another) or passes (ENOMEM, EBUSY) is
+/// none.
+fn is_refusal(fault: Fault) -> bool {
+    let makes_overlay = matches!(fault.call, Call::Fsopen | Call::Fsconfig | Call::Fsmount);
+    let errno = Errno::from_raw(fault.errno);
+    makes_overlay
+        && matches!(
+            errno,
+            Errno::EINVAL | Errno::ENODEV | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM
+        )
+}
+
+/// What to do where no overlay can be mounted.
+fn advice(record: &Record<'_>) -> Option<&'static str> {
+    match record.kind {
+        Kind::RootOverlay => Some(
+            "no overlay can be mounted on these directories (the kernel's log says why); \
+             an image or a rootfs would be copied instead",
+        ),
+        Kind::Overlay => Some(
+            "no overlay can be mounted on this directory (the kernel's log says why); \
+             mount it with type bind",
+        ),
+        _ => None,
     }
 }
 
@@ -157,5 +198,62 @@ impl Arguments<'_> {
     fn text(&mut self) -> String {
         let text = self.0.string().map(CStr::to_string_lossy);
         format!("{:?}", text.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Plan;
+    use super::{error, refuses_overlay};
+    use crate::error::{ErrorKind, Stage};
+    use libctr_helper::fault::{Call, Fault, Step};
+    use libctr_helper::plan::Kind;
+    use nix::errno::Errno;
+
+    fn fault(call: Call, index: u16, errno: Errno) -> Fault {
+        Fault { step: Step::Filesystem, call, index, errno: errno as i32 }
+    }
+
+    /// Record 0 is a view, record 1 the root.
+    fn plan() -> Vec<u8> {
+        let mut plan = Plan::new();
+        plan.record(Kind::Overlay, |body| {
+            body.u32(0).string("/source").string("target").string("u").string("w");
+        });
+        plan.record(Kind::RootOverlay, |body| {
+            body.u32(0).string("m").string("u").string("w").u32(1).string("/lower");
+        });
+        plan.to_bytes()
+    }
+
+    #[test]
+    fn refusal_of_the_roots_overlay_is_told_from_other_failures() {
+        let plan = plan();
+        let refuses = |call, index, errno| refuses_overlay(&plan, fault(call, index, errno));
+        for errno in [Errno::EINVAL, Errno::ENODEV, Errno::ENOSYS, Errno::EOPNOTSUPP] {
+            assert!(refuses(Call::Fsconfig, 1, errno), "{errno}");
+        }
+        assert!(refuses(Call::Fsopen, 1, Errno::EPERM));
+        assert!(refuses(Call::Fsmount, 1, Errno::EINVAL));
+        for errno in [Errno::ENOENT, Errno::ELOOP, Errno::ENOMEM, Errno::EBUSY, Errno::EACCES] {
+            assert!(!refuses(Call::Fsconfig, 1, errno), "{errno}");
+        }
+        assert!(!refuses(Call::MoveMount, 1, Errno::EINVAL));
+        assert!(!refuses(Call::Fsconfig, 0, Errno::EINVAL));
+        assert!(!refuses(Call::Fsconfig, Fault::NO_RECORD, Errno::EINVAL));
+    }
+
+    #[test]
+    fn refused_overlay_is_unsupported_and_says_what_helps() {
+        let refused = error(&plan(), fault(Call::Fsconfig, 1, Errno::EINVAL));
+        assert_eq!((refused.kind(), refused.stage()), (ErrorKind::Unsupported, Stage::Filesystem));
+        let text = "fsconfig(overlay of 1 lower layers from \"/lower\", upper \"u\")";
+        assert_eq!(refused.message(), text);
+        assert!(refused.hint().is_some_and(|hint| hint.ends_with("would be copied instead")));
+        let view = error(&plan(), fault(Call::Fsopen, 0, Errno::ENODEV));
+        assert_eq!((view.kind(), view.errno()), (ErrorKind::Unsupported, Some(19)));
+        assert!(view.hint().is_some_and(|hint| hint.ends_with("mount it with type bind")));
+        let absent = error(&plan(), fault(Call::Fsconfig, 1, Errno::ENOENT));
+        assert_eq!((absent.kind(), absent.hint()), (ErrorKind::NotFound, None));
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct Root<'a> {
 
 /// Writes all records of the file system.
 pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<()> {
-    overlay(plan, root);
+    base(plan, root);
     kernel(plan, root);
     devices(plan);
     files(plan, spec, root)?;
@@ -93,23 +93,31 @@ fn plain(mode: u32) -> UpperDirectory {
     UpperDirectory { path: PathBuf::new(), mode, uid: 0, gid: 0, opaque: false }
 }
 
-fn overlay(plan: &mut Plan, root: &Root<'_>) {
+/// The root directory itself, as an image or its lack says.
+pub(super) fn top(top: RootDirectory) -> UpperDirectory {
+    let RootDirectory { mode, uid, gid, .. } = top;
+    UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false }
+}
+
+fn base(plan: &mut Plan, root: &Root<'_>) {
+    // Copy-on-write views lie there in any case.
     plan.record(Kind::Stage, |body| {
         body.path(root.stage).string("mode=0700");
     });
+    match root.upper {
+        Upper::Memory => overlay(plan, root, &root.stage.join("u"), &root.stage.join("w")),
+        Upper::Disk(path) => overlay(plan, root, &path.join("fs"), &path.join("work")),
+        Upper::Copy(path) => plan.record(Kind::RootBind, |body| {
+            body.path(&path.join("root"));
+        }),
+    }
+}
+
+fn overlay(plan: &mut Plan, root: &Root<'_>, upper: &Path, work: &Path) {
     let target = root.stage.join("m");
     directory(plan, &target, &plain(0o755));
-    let (upper, work) = match root.upper {
-        Upper::Memory => (root.stage.join("u"), root.stage.join("w")),
-        Upper::Disk(directory) => (directory.join("fs"), directory.join("work")),
-    };
-    let RootDirectory { mode, uid, gid, .. } = root.top;
-    directory(
-        plan,
-        &upper,
-        &UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false },
-    );
-    directory(plan, &work, &plain(0o700));
+    directory(plan, upper, &top(root.top));
+    directory(plan, work, &plain(0o700));
     for made in &root.sandbox.prepared {
         directory(plan, &upper.join(&made.path), made);
     }
@@ -117,7 +125,7 @@ fn overlay(plan: &mut Plan, root: &Root<'_>) {
     let flags = if root.volatile && on_disk { option::VOLATILE } else { 0 };
     plan.record(Kind::RootOverlay, |body| {
         let count = u32::try_from(root.sandbox.lowers.len()).unwrap_or(u32::MAX);
-        body.u32(flags).path(&target).path(&upper).path(&work).u32(count);
+        body.u32(flags).path(&target).path(upper).path(work).u32(count);
         for lower in &root.sandbox.lowers {
             body.path(lower);
         }

@@ -34,13 +34,30 @@ pub(crate) struct Meta {
     pub(crate) removed: bool,
     /// The control groups.
     pub(crate) groups: Groups,
-    /// The directory of the upper layer, where it is on disk.
+    /// How the root is put together.
+    #[serde(default)]
+    pub(crate) root: RootMount,
+    /// The directory of the upper layer or of the copied root, where there is
+    /// one on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) upper: Option<PathBuf>,
     /// Signal that asks the program to end.
     pub(crate) stop_signal: i32,
     /// The document that the caller gave.
     pub(crate) spec: serde_json::Value,
+}
+
+/// How the root of a container is put together from its lower directories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RootMount {
+    /// An overlay: they are shared, and what the container changes is apart.
+    #[default]
+    Overlay,
+    /// A private copy, because no overlay can be mounted there. It lies on
+    /// disk, whatever `writable` says.
+    Copy,
 }
 
 impl Meta {

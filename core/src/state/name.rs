@@ -1,12 +1,12 @@
 //! Names of containers: symbolic links `<run>/names/<name>` to ids, so that
 //! taking a name is one atomic call.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::{StateDir, io, is_id};
+use super::{Held, StateDir, io, is_id};
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 fn link(run: &Path, name: &str) -> PathBuf {
@@ -15,11 +15,8 @@ fn link(run: &Path, name: &str) -> PathBuf {
 
 /// One at a time: between finding a name stale and taking it nobody else may
 /// do the same.
-fn alone(run: &Path) -> Result<File> {
-    let names = run.join("names");
-    let lock = File::open(&names).map_err(|error| io("open", &names, error))?;
-    lock.lock().map_err(|error| io("flock", &names, error))?;
-    Ok(lock)
+fn alone(run: &Path) -> Result<Held> {
+    Held::alone(&run.join("names"))
 }
 
 /// Removes the names of containers that are no more.

@@ -1,9 +1,9 @@
 //! Removes what dead helpers and dead hosts have left.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
-use super::{StateDir, ids, io, name, remove_tree};
+use super::{Held, StateDir, ids, io, name, remove_tree};
 use crate::error::Result;
 use crate::wait::{self, Exit};
 
@@ -49,8 +49,7 @@ fn half_made(run: &Path) -> Result<()> {
     let mut found = Vec::new();
     {
         // With this lock nobody is between making a directory and locking it.
-        let alone = File::open(&path).map_err(|error| io("open", &path, error))?;
-        alone.lock().map_err(|error| io("flock", &path, error))?;
+        let _alone = Held::alone(&path)?;
         for entry in fs::read_dir(&path).map_err(|error| io("opendir", &path, error))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(".new-") {
                 found.push(StateDir { path: entry.path() });

@@ -8,7 +8,7 @@ use crate::arguments::Global;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
-use crate::table::Table;
+use crate::output::table::Table;
 
 /// Show what this kernel and this build can do, found out by looking
 #[derive(Debug, Args)]

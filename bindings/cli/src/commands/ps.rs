@@ -10,8 +10,8 @@ use crate::arguments::Global;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
+use crate::output::table::{Table, printable};
 use crate::quantity::{ago, since, span};
-use crate::table::{Table, printable};
 
 /// The most characters of a command in a table.
 const COMMAND: usize = 20;

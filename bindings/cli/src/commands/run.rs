@@ -17,10 +17,10 @@ use libctr::spec::{Pull, RunSpec, Text};
 use libctr::{Container, Error, ErrorKind, Exit, Outcome, Stage};
 
 use crate::arguments::Global;
+use crate::attach::Signals;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
-use crate::signals::Signals;
 use streams::Streams;
 
 /// More than any document that the library reads.
@@ -76,15 +76,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with = "rootfs", value_hint = clap::ValueHint::FilePath)]
     spec: Option<PathBuf>,
     #[command(flatten)]
-    process: process::Arguments,
+    process: process::Process,
     #[command(flatten)]
-    mounts: mounts::Arguments,
+    mounts: mounts::Files,
     #[command(flatten)]
-    network: network::Arguments,
+    network: network::Networking,
     #[command(flatten)]
-    limits: limits::Arguments,
+    limits: limits::Limiting,
     #[command(flatten)]
-    security: security::Arguments,
+    security: security::Confinement,
     /// Image, program and its arguments
     #[arg(value_name = "IMAGE [COMMAND] [ARG", trailing_var_arg = true)]
     words: Vec<OsString>,

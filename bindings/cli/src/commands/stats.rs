@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use super::short;
 use crate::arguments::Global;
+use crate::attach::Signals;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
+use crate::output::table::Table;
 use crate::quantity::bytes;
-use crate::signals::Signals;
-use crate::table::Table;
 
 /// Processor time is measured over this time.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -130,6 +130,10 @@ fn bound_root(record: Record<'_>) -> Result<Root, Fault> {
     let Record { index, mut body, .. } = record;
     let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
     let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
+    // What the host's mount forbids its own users says nothing about a root:
+    // an overlay would not take it over either.
+    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC;
+    sys::mount_clear(tree.borrow(), host).map_err(failed(Call::MountSetattr, index))?;
     let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
         .map_err(failed(Call::Open, index))?;
     sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;

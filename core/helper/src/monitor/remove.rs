@@ -53,24 +53,29 @@ fn empty(dir: &Fd) -> sys::Result<Option<Fd>> {
         if length == 0 {
             return Ok(None);
         }
-        let mut rest = buffer.get(..length).unwrap_or(&[]);
-        // struct linux_dirent64: inode u64, offset u64, length u16, type u8, name.
-        while let Some([low, high]) = rest.get(16..18).and_then(|bytes| bytes.first_chunk::<2>()) {
-            let size = usize::from(u16::from_le_bytes([*low, *high]));
-            let entry = rest.get(19..size).and_then(|name| CStr::from_bytes_until_nul(name).ok());
-            rest = rest.get(size.max(1)..).unwrap_or(&[]);
-            let Some(name) = entry.filter(|name| *name != c"." && *name != c"..") else { continue };
-            match sys::unlink(dir.borrow(), name) {
-                Err(Errno::EISDIR) => {}
-                other => {
-                    other?;
-                    continue;
-                }
+        let mut found = Ok(None);
+        sys::entries(buffer.get(..length).unwrap_or(&[]), |name| {
+            if name != c"." && name != c".." && matches!(found, Ok(None)) {
+                found = remove(dir, name);
             }
-            if sys::rmdir(dir.borrow(), name).is_err() {
-                let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
-                return sys::open(dir.borrow(), name, flags, 0).map(Some);
-            }
+        });
+        if let Some(child) = found? {
+            return Ok(Some(child));
+        }
+    }
+}
+
+/// Removes one entry, or opens the directory that it is if that is not empty.
+fn remove(dir: &Fd, name: &CStr) -> sys::Result<Option<Fd>> {
+    match sys::unlink(dir.borrow(), name) {
+        Err(Errno::EISDIR) => {}
+        other => return other.map(|()| None),
+    }
+    match sys::rmdir(dir.borrow(), name) {
+        Ok(()) => Ok(None),
+        Err(_) => {
+            let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
+            sys::open(dir.borrow(), name, flags, 0).map(Some)
         }
     }
 }

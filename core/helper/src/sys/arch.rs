@@ -98,6 +98,7 @@ macro_rules! numbers {
     (@libc EXECVE) => { libc::SYS_execve };
     (@libc WAIT4) => { libc::SYS_wait4 };
     (@libc KILL) => { libc::SYS_kill };
+    (@libc FCNTL) => { libc::SYS_fcntl };
     (@libc CHDIR) => { libc::SYS_chdir };
     (@libc FCHDIR) => { libc::SYS_fchdir };
     (@libc FCHMOD) => { libc::SYS_fchmod };
@@ -161,6 +162,7 @@ numbers! {
     EXECVE 59 221,
     WAIT4 61 260,
     KILL 62 129,
+    FCNTL 72 25,
     CHDIR 80 49,
     FCHDIR 81 50,
     FCHMOD 91 52,

@@ -37,6 +37,9 @@ pub(crate) const S_IFCHR: u32 = 0o2_0000;
 pub(crate) const S_IFREG: u32 = 0o10_0000;
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;
+pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
+pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 8;
 
 /// openat(2), close-on-exec.
 pub(crate) fn open(dir: BorrowedFd, path: &CStr, flags: usize, mode: u32) -> Result<Fd> {
@@ -153,6 +156,27 @@ pub(crate) fn getdents(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
     call!(GETDENTS64, fd.raw(), address_mut(buffer), buffer.len())
 }
 
+/// Calls `each` with every name in what getdents64(2) has returned
+/// (struct linux_dirent64: inode u64, offset u64, length u16, type u8, name).
+pub(crate) fn entries(mut rest: &[u8], mut each: impl FnMut(&CStr)) {
+    while let Some([low, high]) = rest.get(16..18).and_then(|bytes| bytes.first_chunk::<2>()) {
+        let size = usize::from(u16::from_le_bytes([*low, *high]));
+        if let Some(name) = rest.get(19..size).and_then(|name| CStr::from_bytes_until_nul(name).ok()) {
+            each(name);
+        }
+        rest = rest.get(size.max(1)..).unwrap_or(&[]);
+    }
+}
+
+/// The number that a text is, if it is one.
+pub(crate) fn decimal(text: &[u8]) -> Option<i32> {
+    let digits = Some(text).filter(|text| !text.is_empty())?;
+    digits.iter().try_fold(0_i32, |sum, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        sum.checked_mul(10)?.checked_add(i32::from(digit))
+    })
+}
+
 pub(crate) fn chdir(path: &CStr) -> Result<()> {
     call!(CHDIR, text(path)).map(drop)
 }
@@ -230,6 +254,20 @@ pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
         mount.raw(),
         text(c""),
         AT_EMPTY_PATH | AT_RECURSIVE,
+        address(&attributes),
+        size_of_val(&attributes)
+    )
+    .map(drop)
+}
+
+/// mount_setattr(2): clears attributes of one mount.
+pub(crate) fn mount_clear(mount: BorrowedFd, clear: u64) -> Result<()> {
+    let attributes: [u64; 4] = [0, clear, 0, 0];
+    call!(
+        MOUNT_SETATTR,
+        mount.raw(),
+        text(c""),
+        AT_EMPTY_PATH,
         address(&attributes),
         size_of_val(&attributes)
     )
@@ -337,9 +375,11 @@ pub(crate) struct Packet {
     pub(crate) fd: Option<Fd>,
 }
 
-/// Receives one packet; of length 0 when all senders are gone.
+/// Receives one packet without waiting for it; of length 0 when all senders
+/// are gone.
 pub(crate) fn receive(socket: BorrowedFd, bytes: &mut [u8]) -> Result<Packet> {
     const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+    const MSG_DONTWAIT: usize = 0x40;
     const SOL_SOCKET_SCM_CREDENTIALS: u64 = 1 | (2 << 32);
     // Room for credentials (three ints) and one descriptor, each behind a
     // struct cmsghdr of two words.
@@ -348,7 +388,7 @@ pub(crate) fn receive(socket: BorrowedFd, bytes: &mut [u8]) -> Result<Packet> {
     let mut header =
         [0, 0, address(&part), 1, address_mut(&mut control), size_of_val(&control), 0];
     let length = loop {
-        match call!(RECVMSG, socket.raw(), address_mut(&mut header), MSG_CMSG_CLOEXEC) {
+        match call!(RECVMSG, socket.raw(), address_mut(&mut header), MSG_CMSG_CLOEXEC | MSG_DONTWAIT) {
             Err(Errno::EINTR) => {}
             other => break other?,
         }

@@ -113,15 +113,44 @@ pub(crate) fn signal(pidfd: BorrowedFd, signal: i32) -> Result<()> {
     call!(PIDFD_SEND_SIGNAL, pidfd.raw(), signed(signal), 0, 0).map(drop)
 }
 
-/// close_range(2): every descriptor of this process.
+/// Closes every descriptor of this process (close_range(2)).
 pub(crate) fn close_all() {
-    let _ = call!(CLOSE_RANGE, 0, u32::MAX as usize, 0);
+    if call!(CLOSE_RANGE, 0, u32::MAX as usize, 0).is_err() {
+        each_descriptor(|number| drop(call!(CLOSE, signed(number))));
+    }
 }
 
-/// close_range(2): every descriptor from `first` on becomes close-on-exec.
-pub(crate) fn close_on_exec_from(first: u32) {
+/// Makes every descriptor from `first` on close-on-exec (close_range(2)).
+pub(crate) fn close_on_exec_from(first: i32) {
     const CLOSE_RANGE_CLOEXEC: usize = 4;
-    let _ = call!(CLOSE_RANGE, first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC);
+    const F_SETFD: usize = 2;
+    const FD_CLOEXEC: usize = 1;
+    if call!(CLOSE_RANGE, signed(first), u32::MAX as usize, CLOSE_RANGE_CLOEXEC).is_err() {
+        each_descriptor(|number| {
+            if number >= first {
+                let _ = call!(FCNTL, signed(number), F_SETFD, FD_CLOEXEC);
+            }
+        });
+    }
+}
+
+/// What there is without close_range (before Linux 5.9): the numbers in
+/// `/proc/self/fd`, or, without /proc, all that a process may usually have.
+fn each_descriptor(mut each: impl FnMut(i32)) {
+    const USUAL: i32 = 4096;
+    let flags = super::O_RDONLY | super::O_DIRECTORY;
+    let Ok(directory) = super::open(Fd::CWD, c"/proc/self/fd", flags, 0) else {
+        return (0..USUAL).for_each(each);
+    };
+    let mut buffer = [0_u8; 4096];
+    while let Ok(length @ 1..) = super::getdents(directory.borrow(), &mut buffer) {
+        super::entries(buffer.get(..length).unwrap_or(&[]), |name| {
+            let number = super::decimal(name.to_bytes());
+            if let Some(number) = number.filter(|number| *number != directory.borrow().0) {
+                each(number);
+            }
+        });
+    }
 }
 
 /// Blocks all signals of this process, or none.

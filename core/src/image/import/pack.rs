@@ -22,7 +22,7 @@ use tar::{Builder, EntryType, Header};
 use crate::error::Result;
 use crate::image::dir::{Dir, failed, kind, open_at};
 use crate::image::limits::{Budget, exceeded};
-use crate::image::unpack::attributes::Attributes;
+use crate::image::unpack::attributes::{Attributes, allowed};
 use crate::image::{bad, unwrap_io};
 
 struct Packer<'a, W: Write> {
@@ -82,8 +82,8 @@ impl<W: Write> Packer<'_, W> {
         path: &[u8],
         stat: &FileStat,
     ) -> Result<()> {
-        let attributes =
-            Attributes::of(dir, name, stat).map_err(|e| self.fail("read attributes", path, e))?;
+        let attributes = Attributes::of(dir, name, stat, allowed)
+            .map_err(|e| self.fail("read attributes", path, e))?;
         let mut header = Header::new_ustar();
         let mut records: Vec<(String, Vec<u8>)> = Vec::new();
         let mut target = Vec::new();

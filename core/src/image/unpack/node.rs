@@ -15,13 +15,13 @@ use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::linkat;
 
 use super::attributes::Attributes;
-use super::parent::{is_whiteout, stat};
 use super::path::{WHITEOUT, clean, prefixes, split};
 use super::{Unpacker, show, through_link};
 use crate::error::Result;
 use crate::image::dir::{beneath, kind, open_at};
 use crate::image::tar::Entry;
 use crate::image::{bad, unwrap_io};
+use crate::tree::{is_whiteout, stat};
 
 impl Unpacker<'_> {
     /// A regular file with its data.

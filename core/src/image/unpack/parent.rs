@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::path::{prefixes, split};
@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::image::dir::{Dir, beneath, failed, kind};
 use crate::image::{bad, unwrap_io};
 use crate::sys::SysResult;
+use crate::tree::{is_whiteout, stat};
 
 impl Unpacker<'_> {
     /// Makes `path` the current directory, with all directories above it.
@@ -118,20 +119,6 @@ impl Unpacker<'_> {
         remove_below(&mut self.links, path);
         Ok(())
     }
-}
-
-/// `fstatat` without following; `None` where there is nothing.
-pub(super) fn stat(dir: BorrowedFd<'_>, name: &[u8]) -> SysResult<Option<FileStat>> {
-    match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(stat)),
-        Err(Errno::ENOENT) => Ok(None),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// A whiteout in overlay form.
-pub(super) fn is_whiteout(stat: &FileStat) -> bool {
-    kind(stat) == SFlag::S_IFCHR && stat.st_rdev == 0
 }
 
 /// Removes `path` and everything below it from a map by clean path.

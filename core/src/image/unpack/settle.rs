@@ -11,24 +11,22 @@
 //! Sources: kernel `overlayfs.rst` (merged look-up),
 //! image-spec `layer.md` (hard links).
 
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, futimens, mkdirat, mknodat};
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{linkat, symlinkat};
+use nix::unistd::linkat;
 
-use super::parent::{is_whiteout, stat};
 use super::path::{prefixes, split};
 use super::{Unpacked, show};
 use crate::error::Result;
 use crate::image::bad;
 use crate::image::dir::{Dir, beneath, failed, kind, open_at};
-use crate::image::unpack::attributes::{Attributes, Ownership};
-use crate::sys::{self, SysResult};
+use crate::image::unpack::attributes::{Attributes, Ownership, allowed};
+use crate::sys::SysResult;
+use crate::tree::{duplicate, is_opaque, is_whiteout, stat};
 
 /// What a look-up through the lower layers found.
 struct Found {
@@ -66,7 +64,7 @@ fn inherit(layer: &Dir, path: &[u8], lower: &[&Dir], ownership: Ownership) -> Sy
     if kind(&found.stat) != SFlag::S_IFDIR {
         return Ok(());
     }
-    let attributes = Attributes::of(found.dir.as_fd(), split(path).1, &found.stat)?;
+    let attributes = Attributes::of(found.dir.as_fd(), split(path).1, &found.stat, allowed)?;
     let fd = beneath(layer.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
     attributes.apply(fd.as_fd()).map(drop)
 }
@@ -94,20 +92,14 @@ fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<Optio
             if kind(&found) != SFlag::S_IFDIR {
                 return Ok(None);
             }
-            opaque |= is_opaque(layer, prefix, ownership)?;
+            opaque |= {
+                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+                let fd = beneath(layer.as_fd(), prefix, flags)?;
+                is_opaque(fd.as_fd(), ownership.marker.opaque())?
+            };
         }
     }
     Ok(None)
-}
-
-fn is_opaque(layer: &Dir, path: &[u8], ownership: Ownership) -> SysResult<bool> {
-    let fd = beneath(layer.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-    let mut value = [0; 8];
-    match sys::fgetxattr(fd.as_fd(), ownership.marker.opaque(), &mut value) {
-        Ok(n) => Ok(value[..n] == *b"y"),
-        Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(false),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// Brings `target` up from a lower layer, unless an earlier link did, and
@@ -151,8 +143,10 @@ fn copy_up(
     if here.is_none() {
         let found = look_up(target, lower, ownership).map_err(|e| fail("look up", target, e))?;
         let found = found.ok_or_else(missing)?;
-        keep_times(&from, || duplicate(&found, &from, last))
-            .map_err(|errno| fail("copy up", target, errno))?;
+        keep_times(&from, || {
+            duplicate(found.dir.as_fd(), last, &found.stat, from.as_fd(), last, allowed)
+        })
+        .map_err(|errno| fail("copy up", target, errno))?;
     } else if here.is_some_and(|here| is_whiteout(&here)) {
         return Err(missing());
     }
@@ -169,31 +163,4 @@ fn keep_times(dir: &OwnedFd, change: impl FnOnce() -> SysResult<()>) -> SysResul
     change()?;
     let time = TimeSpec::new(before.st_mtime, before.st_mtime_nsec);
     futimens(&readable, &time, &time)
-}
-
-/// Copies one file, link or device with all its attributes.
-fn duplicate(found: &Found, to: &OwnedFd, name: &[u8]) -> SysResult<()> {
-    let attributes = Attributes::of(found.dir.as_fd(), name, &found.stat)?;
-    let source = found.dir.as_fd();
-    match kind(&found.stat) {
-        SFlag::S_IFREG => {
-            let from = open_at(source, name, OFlag::O_RDONLY, Mode::empty())?;
-            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY;
-            let made = open_at(to.as_fd(), name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
-            let (mut from, mut made) = (File::from(from), File::from(made));
-            std::io::copy(&mut from, &mut made)
-                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
-            attributes.apply(made.as_fd()).map(drop)
-        }
-        SFlag::S_IFLNK => {
-            let target = readlinkat(source, name)?;
-            symlinkat(target.as_bytes(), to, name)?;
-            attributes.apply_at(to.as_fd(), name, true).map(drop)
-        }
-        SFlag::S_IFDIR => Err(Errno::EISDIR),
-        special => {
-            mknodat(to, name, special, Mode::S_IRUSR | Mode::S_IWUSR, found.stat.st_rdev)?;
-            attributes.apply_at(to.as_fd(), name, false).map(drop)
-        }
-    }
 }

@@ -10,7 +10,7 @@ use crate::arguments::Global;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
-use crate::progress::Bars;
+use crate::output::progress::Bars;
 
 /// Make an image of one layer from a root file system: a tar archive or a
 /// directory

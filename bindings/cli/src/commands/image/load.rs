@@ -11,7 +11,7 @@ use crate::arguments::Global;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
-use crate::progress::Bars;
+use crate::output::progress::Bars;
 
 /// Load images from an archive or an OCI layout directory
 ///

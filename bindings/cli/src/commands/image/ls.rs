@@ -10,8 +10,8 @@ use crate::commands::short;
 use crate::exit::ExitStatus;
 use crate::failure::Result;
 use crate::output;
+use crate::output::table::Table;
 use crate::quantity::{bytes, span};
-use crate::table::Table;
 
 const NONE: &str = "<none>";
 

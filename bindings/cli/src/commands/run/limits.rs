@@ -14,7 +14,7 @@ use parse::{Count, Resource, Ulimit, count, device_operations, device_size, swap
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-pub(super) struct Arguments {
+pub(super) struct Limiting {
     /// Memory, such as 256m
     #[arg(short, long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
@@ -70,7 +70,7 @@ pub(super) struct Arguments {
     log_size: Option<u64>,
 }
 
-impl Arguments {
+impl Limiting {
     pub(super) fn apply(&self, spec: &mut RunSpec) -> libctr::Result<()> {
         let limits = &mut spec.limits;
         limits.memory = self.memory.or(limits.memory);

@@ -11,7 +11,7 @@ use crate::quantity::size;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Files")]
-pub(super) struct Arguments {
+pub(super) struct Files {
     /// Show a file or directory of the host inside: SOURCE:TARGET[:ro|:cow];
     /// writable unless ro, cow keeps what is written in the container
     #[arg(short, long = "volume", value_name = "SOURCE:TARGET", value_parser = volume)]
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     read_only: bool,
 }
 
-impl Arguments {
+impl Files {
     pub(super) fn apply(&self, spec: &mut RunSpec) -> libctr::Result<()> {
         let mut mounts: Vec<Mount> = Vec::new();
         mounts.extend(self.volumes.iter().chain(&self.mounts).chain(&self.tmpfs).cloned());

@@ -7,7 +7,7 @@ use libctr::spec::{Network, RunSpec};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
-pub(super) struct Arguments {
+pub(super) struct Networking {
     /// Which network the program sees [default: none]
     #[arg(long, visible_alias = "net", value_enum)]
     network: Option<Kind>,
@@ -44,7 +44,7 @@ fn host(text: &str) -> Result<(String, IpAddr), String> {
     parts.and_then(read).ok_or_else(|| "expected NAME:ADDRESS such as db:10.0.0.7".to_owned())
 }
 
-impl Arguments {
+impl Networking {
     pub(super) fn apply(&self, spec: &mut RunSpec) -> libctr::Result<()> {
         spec.network = match self.network {
             None => spec.network,

@@ -13,7 +13,7 @@ use super::wrong;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Program")]
-pub(super) struct Arguments {
+pub(super) struct Process {
     /// Variable: NAME=VALUE, or NAME to take ours
     #[arg(short, long = "env", value_name = "NAME=VALUE")]
     env: Vec<OsString>,
@@ -53,7 +53,7 @@ pub(super) fn octal(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| "expected octal digits such as 022".to_owned())
 }
 
-impl Arguments {
+impl Process {
     pub(super) fn apply(&self, spec: &mut RunSpec) -> libctr::Result<()> {
         for file in &self.env_files {
             read_variables(file, spec)?;

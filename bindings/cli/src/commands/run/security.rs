@@ -12,7 +12,7 @@ const OPTION: &str = "--security-opt";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Security")]
-pub(super) struct Arguments {
+pub(super) struct Confinement {
     /// Add a capability, or ALL
     #[arg(long, value_name = "CAPABILITY")]
     cap_add: Vec<String>,
@@ -37,7 +37,7 @@ enum UserNs {
     Host,
 }
 
-impl Arguments {
+impl Confinement {
     pub(super) fn apply(&self, spec: &mut RunSpec) -> libctr::Result<()> {
         spec.security.capabilities.add.extend(self.cap_add.iter().cloned());
         spec.security.capabilities.drop.extend(self.cap_drop.iter().cloned());

@@ -6,10 +6,7 @@ use libctr::spec::{Limits, RunSpec};
 use libctr::{Container, Error, ErrorKind, RunOptions, Stage, Stdio};
 
 use super::wrong;
-use crate::attach::Attached;
-use crate::pump::Pump;
-use crate::signals::Signals;
-use crate::terminal::{Terminal, own, size};
+use crate::attach::{Attached, Pump, Signals, Terminal, own, size};
 
 /// The kinds of streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::failed;
 use super::root::Root;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Record, option};
-use crate::sys::{self, Fd};
+use crate::sys::{self, BorrowedFd, Fd};
 
 /// A directory of an upper layer, made before the overlay is mounted.
 pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
@@ -68,6 +68,20 @@ pub(super) fn view(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
 }
 
+/// Longest value of an option (fsconfig(2): 256 bytes with its NUL).
+const VALUE_MAX: usize = 255;
+
+/// A directory as an option. Where its path is too long, or has a backslash
+/// (an escape to overlayfs), this process goes there and names it as `.`.
+fn directory(fs: BorrowedFd, key: &CStr, path: &CStr) -> sys::Result<()> {
+    if path.count_bytes() <= VALUE_MAX && !path.to_bytes().contains(&b'\\') {
+        return sys::fsconfig_string(fs, key, path);
+    }
+    let dir = sys::open(Fd::CWD, path, sys::O_PATH | sys::O_DIRECTORY, 0)?;
+    sys::fchdir(dir.borrow())?;
+    sys::fsconfig_string(fs, key, c".")
+}
+
 /// A detached overlay of `count` lower layers, named by the next strings of
 /// `lowers`, uppermost first.
 fn overlay(
@@ -83,10 +97,10 @@ fn overlay(
     let config = || failed(Call::Fsconfig, index);
     for _ in 0..count {
         let lower = lowers.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-        sys::fsconfig_string(fs, c"lowerdir+", lower).map_err(config())?;
+        directory(fs, c"lowerdir+", lower).map_err(config())?;
     }
-    sys::fsconfig_string(fs, c"upperdir", upper).map_err(config())?;
-    sys::fsconfig_string(fs, c"workdir", work).map_err(config())?;
+    directory(fs, c"upperdir", upper).map_err(config())?;
+    directory(fs, c"workdir", work).map_err(config())?;
     if flags & option::VOLATILE != 0 {
         sys::fsconfig_flag(fs, c"volatile").map_err(config())?;
     }

@@ -14,6 +14,9 @@ use libctr::image::{Progress, Step};
 use crate::arguments::Global;
 use crate::commands::short;
 
+const WITH_TOTAL: &str = "{msg:20} [{bar:30}] {binary_bytes:>10}/{binary_total_bytes:10} {eta:>4}";
+const WITHOUT_TOTAL: &str = "{msg:20} {binary_bytes:>10}";
+
 /// The bars of one command.
 #[derive(Debug)]
 pub(crate) struct Bars {
@@ -43,10 +46,8 @@ impl Bars {
         let mut bars = self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let bar = bars.entry(name.clone()).or_insert_with(|| {
             let bar = match progress.total {
-                Some(total) => ProgressBar::new(total).with_style(style(
-                    "{msg:20} [{bar:30}] {binary_bytes:>10}/{binary_total_bytes:10} {eta:>4}",
-                )),
-                None => ProgressBar::no_length().with_style(style("{msg:20} {binary_bytes:>10}")),
+                Some(total) => ProgressBar::new(total).with_style(style(WITH_TOTAL)),
+                None => ProgressBar::no_length().with_style(style(WITHOUT_TOTAL)),
             };
             self.all.add(bar.with_message(name))
         });
@@ -65,6 +66,19 @@ impl Bars {
 
 fn style(template: &str) -> ProgressStyle {
     let bar = ProgressStyle::default_bar().progress_chars("=> ");
-    // The templates are constants of this file; a test reads them.
+    // The templates are constants, which a test reads.
     bar.clone().template(template).unwrap_or(bar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WITH_TOTAL, WITHOUT_TOTAL};
+    use indicatif::ProgressStyle;
+
+    #[test]
+    fn templates_can_be_read() {
+        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
 }

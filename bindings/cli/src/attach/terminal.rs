@@ -2,7 +2,7 @@
 //!
 //! Keys go to the container as they are typed, also Ctrl-C: raw mode. It is
 //! put back when the value is dropped, on every way out; signals that would
-//! end the process are blocked meanwhile ([`crate::signals`]).
+//! end the process are blocked meanwhile ([`super::signals`]).
 //! Source: termios(3).
 
 use std::io::{IsTerminal, stderr, stdin, stdout};
@@ -13,7 +13,7 @@ use libctr::{Error, Stage};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
-use crate::pump::Pump;
+use super::Pump;
 
 /// Rows and columns where no terminal of the user says them.
 const USUAL: (u16, u16) = (24, 80);

@@ -1,0 +1,89 @@
+//! An attached container belongs to its `ctrun`: signals, and its end.
+
+use std::fs;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use crate::bench::{Bench, Ran, appears, groups, signal, until};
+
+/// Says "ready", and for each signal which one came; ends with TERM.
+const LISTENER: &str = "trap 'echo int' INT; trap 'echo usr1' USR1; trap 'echo hup' HUP; \
+                        trap 'echo term; exit 5' TERM; echo ready > /mnt/ready; \
+                        while :; do sleep 0.02; done";
+
+#[test]
+fn signals_are_passed_on() {
+    let Some(bench) = Bench::new() else { return };
+    let ready = bench.path("ready");
+    fs::write(&ready, "").expect("file");
+    let volume = format!("{}:/mnt/ready", ready.display());
+    let child = bench.attached(&["--rm", "-v", &volume], LISTENER);
+    appears(&ready);
+    for number in [Signal::SIGINT, Signal::SIGUSR1, Signal::SIGHUP, Signal::SIGTERM] {
+        signal(&child, number);
+        std::thread::sleep(std::time::Duration::from_millis(150));
+    }
+    let ran = Ran::from(child.wait_with_output().expect("ctrun"));
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (5, "int\nusr1\nhup\nterm\n", ""));
+}
+
+#[test]
+fn signal_that_the_program_dies_of_is_the_code() {
+    let Some(bench) = Bench::new() else { return };
+    let file = bench.path("cid");
+    let child =
+        bench.attached(&["--rm", "--cidfile", file.to_str().expect("path")], "exec sleep 60");
+    appears(&file);
+    signal(&child, Signal::SIGQUIT);
+    let ran = Ran::from(child.wait_with_output().expect("ctrun"));
+    assert_eq!(ran.bad(131), "");
+}
+
+#[test]
+fn container_ends_with_a_ctrun_that_is_killed() {
+    let Some(bench) = Bench::new() else { return };
+    let file = bench.path("cid");
+    let options = ["--rm", "--name", "mine", "--cidfile", file.to_str().expect("path")];
+    let mut child = bench.attached(&options, "sleep 600 & sleep 601");
+    let id = appears(&file);
+    assert!(!groups(&id).is_empty());
+    assert_eq!(bench.ctrun(&["ps", "-q", "--no-trunc"]).good(), format!("{id}\n"));
+    signal(&child, Signal::SIGKILL);
+    child.wait().expect("ctrun");
+    until("the groups are gone", || groups(&id).is_empty());
+    until("the state is gone", || !bench.path(&format!("run/containers/{id}")).exists());
+    assert_eq!(bench.ctrun(&["ps", "-aq"]).good(), "");
+    // The name is free again.
+    assert_eq!(bench.ctrun(&["run", "--rm", "--name", "mine", "host", "true"]).good(), "");
+}
+
+#[test]
+fn kept_container_of_a_ctrun_that_is_killed_has_a_record() {
+    let Some(bench) = Bench::new() else { return };
+    let file = bench.path("cid");
+    let mut child = bench.attached(&["--cidfile", file.to_str().expect("path")], "sleep 600");
+    let id = appears(&file);
+    signal(&child, Signal::SIGKILL);
+    child.wait().expect("ctrun");
+    assert_eq!(bench.ctrun(&["wait", &id]).good(), "137\n");
+    let info = &bench.ctrun(&["inspect", &id]).json()[0];
+    assert_eq!(info["exit"]["outcome"], "cancelled");
+    until("the groups are gone", || groups(&id).is_empty());
+}
+
+#[test]
+fn reader_that_goes_away_does_not_hold_the_container() {
+    let Some(bench) = Bench::new() else { return };
+    for options in [&["--rm"][..], &["--rm", "--output-limit", "1g"]] {
+        let arguments = [&["run"], options, &["host", "yes"]].concat();
+        let mut command = bench.command(&arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("ctrun");
+        drop(child.stdout.take());
+        let ran = Ran::from(child.wait_with_output().expect("ctrun"));
+        // The program sees the broken pipe itself.
+        assert!(ran.code == 141 || ran.code == 1, "{ran:?}");
+        assert!(!ran.err.contains("ctrun"), "{ran:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! `ctrun image`.
+
+use std::fs;
+
+use crate::bench::Bench;
+
+/// What a program needs of the host in an image that has nothing.
+const PROGRAMS: [&str; 8] =
+    ["-v", "/usr:/usr:ro", "-v", "/bin:/bin:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"];
+
+/// Imports an image with one file and a command; returns its id.
+fn import(bench: &Bench, name: &str) -> String {
+    let root = bench.path("root");
+    fs::create_dir_all(&root).expect("root");
+    fs::write(root.join("hello"), "from the image\n").expect("file");
+    let path = root.to_str().expect("path");
+    let options = ["--cmd", "[\"cat\", \"/hello\"]", "-e", "A=1", "--label", "b=c"];
+    let id = bench.ctrun(&[&["image", "import", path, name], options.as_slice()].concat()).good();
+    assert!(id.starts_with("sha256:") && id.len() == 72, "{id}");
+    id.trim_end().to_owned()
+}
+
+#[test]
+fn image_is_imported_listed_run_and_removed() {
+    let Some(bench) = Bench::new() else { return };
+    assert_eq!(
+        bench.ctrun(&["image", "ls"]).good(),
+        "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n"
+    );
+    let id = import(&bench, "hello:1");
+    let list = bench.ctrun(&["image", "list"]).good();
+    let row: Vec<_> = list.lines().nth(1).expect("row").split_whitespace().collect();
+    assert_eq!(row[..3], ["hello", "1", &id[7..19]]);
+    assert_eq!(bench.ctrun(&["image", "ls", "-q", "--no-trunc"]).good(), format!("{id}\n"));
+
+    let run =
+        |image: &str| bench.ctrun(&[&["run", "--rm"], PROGRAMS.as_slice(), &[image]].concat());
+    assert_eq!(run("hello:1").good(), "from the image\n");
+    assert_eq!(run(&id).good(), "from the image\n");
+
+    assert_eq!(bench.ctrun(&["image", "tag", "hello:1", "other:2"]).good(), "");
+    assert_eq!(
+        bench.ctrun(&["image", "rm", "hello:1"]).good(),
+        "Untagged: docker.io/library/hello:1\n"
+    );
+    assert_eq!(run("other:2").good(), "from the image\n");
+    assert_eq!(
+        bench.ctrun(&["image", "rm", "other:2"]).good(),
+        format!("Untagged: docker.io/library/other:2\nDeleted: {id}\n")
+    );
+    let text = bench.ctrun(&["image", "rm", "other:2"]).bad(125);
+    assert!(text.starts_with("ctrun: image: no image \"other:2\""), "{text}");
+}
+
+#[test]
+fn image_is_saved_and_loaded() {
+    let Some(bench) = Bench::new() else { return };
+    let id = import(&bench, "hello:1");
+    let file = bench.path("hello.tar");
+    let path = file.to_str().expect("path");
+    for archive in ["oci", "docker"] {
+        let save = ["image", "save", "--archive", archive, "-o", path, "hello:1"];
+        assert_eq!(bench.ctrun(&save).good(), "");
+        bench.ctrun(&["image", "rm", "hello:1"]).good();
+        assert_eq!(
+            bench.ctrun(&["image", "load", "-i", path]).good(),
+            "Loaded image: docker.io/library/hello:1\n"
+        );
+    }
+    assert_eq!(bench.ctrun(&["image", "ls", "-q", "--no-trunc"]).good(), format!("{id}\n"));
+    let text = bench.ctrun(&["image", "save", "-o", path, "nosuch"]).bad(125);
+    assert!(text.starts_with("ctrun: image: no image \"nosuch\""), "{text}");
+    // The old archive is as it was, and nothing lies beside it.
+    assert!(fs::metadata(&file).expect("archive").len() > 1000);
+    let beside = fs::read_dir(bench.path("")).expect("directory").flatten();
+    let beside = beside.filter(|entry| entry.file_name().to_string_lossy().contains("partial"));
+    assert_eq!(beside.count(), 0);
+}
+
+#[test]
+fn image_passes_through_pipes() {
+    let Some(bench) = Bench::new() else { return };
+    import(&bench, "hello:1");
+    let file = fs::File::create(bench.path("pipe.tar")).expect("file");
+    let saved = bench.command(&["image", "save", "hello:1"]).stdout(file).status();
+    assert!(saved.expect("ctrun").success());
+    let file = fs::File::open(bench.path("pipe.tar")).expect("file");
+    let mut load = bench.command(&["--format", "json", "image", "load", "--name", "again:3"]);
+    let loaded = crate::bench::Ran::from(load.stdin(file).output().expect("ctrun")).json();
+    let names = loaded[0]["names"].as_array().expect("names");
+    assert!(names.contains(&"docker.io/library/again:3".into()), "{names:?}");
+    let text = bench.feed("no archive", &["image", "load"]).bad(125);
+    assert!(text.starts_with("ctrun: image: "), "{text}");
+}
+
+#[test]
+fn inspect_shows_config_and_layers() {
+    let Some(bench) = Bench::new() else { return };
+    let id = import(&bench, "hello:1");
+    let list = bench.ctrun(&["image", "inspect", "hello:1"]).json();
+    assert_eq!(list[0]["id"], id.as_str());
+    assert_eq!(list[0]["config"]["Cmd"], serde_json::json!(["cat", "/hello"]));
+    assert_eq!(list[0]["config"]["Labels"], serde_json::json!({"b": "c"}));
+    assert_eq!(list[0]["layer_details"].as_array().map(Vec::len), Some(1));
+    let ran = bench.ctrun(&["image", "inspect", "nosuch"]);
+    assert_eq!((ran.code, ran.out.as_str()), (125, "[]\n"));
+    assert!(ran.err.starts_with("ctrun: image: no image \"nosuch\""), "{ran:?}");
+}
+
+#[test]
+fn prune_keeps_what_a_container_needs() {
+    let Some(bench) = Bench::new() else { return };
+    import(&bench, "hello:1");
+    let kept = [&["run", "--name", "kept"], PROGRAMS.as_slice(), &["hello:1"]].concat();
+    assert_eq!(bench.ctrun(&kept).good(), "from the image\n");
+    assert_eq!(bench.ctrun(&["image", "prune", "-a"]).good(), "Total reclaimed space: 0B\n");
+    bench.ctrun(&["rm", "kept"]).good();
+    assert_eq!(bench.ctrun(&["image", "prune"]).good(), "Total reclaimed space: 0B\n");
+    let text = bench.ctrun(&["image", "prune", "-af"]).good();
+    assert!(text.starts_with("Untagged: docker.io/library/hello:1\nDeleted: sha256:"), "{text}");
+    assert_eq!(bench.ctrun(&["image", "ls", "-q"]).good(), "");
+}
