@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libctr::{ErrorKind, Outcome, Runtime, Stage, Stdio};
-use libctr_tests::{HostState, fixture, in_vm, runs};
+use libctr_tests::{HostState, PATIENCE, fixture, in_vm, runs};
 
 const THREADS: u32 = 64;
 
@@ -141,6 +141,9 @@ fn container_outlives_the_thread_that_started_it() {
 fn cancelled_starts_are_undone() {
     let Some(fixture) = fixture() else { return };
     let (mut cancelled, mut started) = (0, 0);
+    // A program that is deaf to SIGTERM, and a grace period that nobody waits for.
+    let mut spec = fixture.probe(&["daemon", ",", "ignore", "15", ",", "forever"]);
+    spec.limits.grace = PATIENCE * 10;
     for number in 0..runs(60) {
         let (reader, writer) = std::io::pipe().expect("pipe");
         let result = thread::scope(|scope| {
@@ -153,14 +156,14 @@ fn cancelled_starts_are_undone() {
                 stdout: Stdio::Null,
                 ..Default::default()
             };
-            fixture.runtime().run(&fixture.probe(&["daemon", ",", "forever"]), options)
+            fixture.runtime().run(&spec, options)
         });
         match result {
             Ok(container) => {
                 started += 1;
-                container.cancel().expect("cancel");
-                let exit = container.wait(None).expect("wait").expect("end");
-                assert_eq!(exit.outcome, Outcome::Cancelled);
+                container.kill(9).expect("kill");
+                let exit = container.wait(Some(PATIENCE)).expect("wait").expect("end");
+                assert_eq!(exit.outcome, Outcome::Signaled);
             }
             Err(error) => {
                 cancelled += 1;

@@ -105,6 +105,16 @@ fn own_kill_after_a_counted_oom_kill_is_a_signal() {
 }
 
 #[test]
+fn self_sigkill_after_a_counted_oom_kill_is_a_signal() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["oom_child", "256", ",", "sleep", "200", ",", "raise", "9"]);
+    spec.limits.memory = Some(32 << 20);
+    let exit = fixture.run(&spec).exit;
+    assert_eq!(parts(&exit), (Outcome::Signaled, None, Some(9)));
+    assert_eq!(exit.usage.oom_kills, Some(1));
+}
+
+#[test]
 fn code_137_and_own_sigkill_are_no_oom() {
     let Some(fixture) = fixture() else { return };
     for (words, ended) in [

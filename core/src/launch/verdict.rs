@@ -49,7 +49,9 @@ pub(super) fn verdict(
         let message = match channel.receive(cancel) {
             Err(error) if error.kind() == ErrorKind::Cancelled => {
                 // Ask the helper to undo, then wait for its last word.
-                let value = Control::Cancel.to_value();
+                // At once: no grace period is due to a program that the caller
+                // never got to see.
+                let value = Control::Kill.to_value();
                 let _ = sys::pidfd_queue(helper.as_fd(), Control::SIGNAL, value);
                 cancelled = Some(error);
                 cancel = None;
