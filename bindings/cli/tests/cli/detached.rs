@@ -46,12 +46,15 @@ fn input_of_a_detached_container_may_be_a_file() {
 }
 
 #[test]
-fn terminal_of_a_detached_container_is_refused() {
+fn terminal_of_a_detached_container_stays_open_and_is_logged() {
     let Some(bench) = Bench::new() else { return };
-    let text = bench.ctrun(&["run", "-dt", "host", "true"]).bad(125);
-    assert_eq!(
-        text,
-        "ctrun: exec: --tty with --detach is not supported by this version\nhint: leave out \
-         --tty; ctrun logs shows the output\n"
-    );
+    let script = "test -t 0 && test -t 1 && echo terminal; read line || echo closed; echo $line";
+    let id = bench.ctrun(&["run", "-dit", "host", "sh", "-c", script]).good();
+    let id = id.trim();
+    while bench.ctrun(&["logs", id]).good().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // Nobody types, so it waits.
+    assert_eq!(bench.ctrun(&["stop", "-t", "0", id]).good().trim(), id);
+    assert_eq!(bench.ctrun(&["logs", id]).good(), "terminal\r\n");
 }

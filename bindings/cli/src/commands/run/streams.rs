@@ -28,15 +28,12 @@ impl Streams {
             return Err(wrong("--interactive", "standard input is the document of --spec"));
         }
         match (spec.detach, spec.tty) {
-            (true, true) => {
-                let text = "--tty with --detach is not supported by this version";
-                Err(Error::new(Stage::Exec, ErrorKind::Unsupported, text)
-                    .with_hint("leave out --tty; ctrun logs shows the output"))
-            }
-            (true, false) if spec.limits.output.is_some() => {
+            (true, _) if spec.limits.output.is_some() => {
                 Err(wrong("--output-limit", "cannot be combined with --detach")
                     .with_hint("--log-size bounds what a detached container keeps on disk"))
             }
+            // The helper keeps the terminal: nobody types, its output is logged.
+            (true, true) => Ok(Streams::Log { input: false }),
             (true, false) if input && stdin().is_terminal() => {
                 Err(wrong("--interactive", "a detached program cannot read from this terminal"))
             }
