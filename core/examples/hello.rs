@@ -1,6 +1,8 @@
 //! The README's example: run a command isolated and limited, and say how it
 //! ended and what it used.
 
+#![allow(clippy::print_stdout, reason = "an example that prints")]
+
 use libctr::{RunOptions, Runtime, RuntimeOptions, Stdio, spec::RunSpec};
 
 fn main() -> libctr::Result<()> {

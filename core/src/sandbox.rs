@@ -1,6 +1,6 @@
 //! The overlay sandbox: what the container's root is put together from.
 //!
-//! Stage `rootfs`, host side, values only: lower directories (an image's
+//! Stage `rootfs`, host side: lower directories (an image's
 //! layers, a directory, or the host's own `/`), where the upper layer lies,
 //! and for the host's root which of its directories are hidden and which
 //! other file systems below it are shown. The helper makes the mounts
@@ -9,9 +9,17 @@
 mod copy;
 mod host;
 
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 pub(crate) use copy::copy;
+
+use crate::tree::is_opaque;
+
+/// The attribute of a directory that hides what is below it.
+const OPAQUE: &CStr = c"trusted.overlay.opaque";
 
 /// What a root is made of.
 #[derive(Debug, Default)]
@@ -52,7 +60,23 @@ pub(crate) enum Upper {
 
 impl Sandbox {
     /// A root from layers, uppermost first, or from one directory.
-    pub(crate) fn layers(lowers: Vec<PathBuf>) -> Sandbox {
+    ///
+    /// Overlayfs takes no directory twice (ELOOP), and images have the same
+    /// layer twice; the upper one hides all that the lower one has. Nor does
+    /// overlayfs look at the opaque attribute of a layer's own top directory:
+    /// what is below such a layer is left out here.
+    pub(crate) fn layers(layers: Vec<PathBuf>) -> Sandbox {
+        let mut lowers: Vec<PathBuf> = Vec::with_capacity(layers.len());
+        for layer in layers {
+            if lowers.contains(&layer) {
+                continue;
+            }
+            let opaque = hides_all(&layer);
+            lowers.push(layer);
+            if opaque {
+                break;
+            }
+        }
         Sandbox { lowers, ..Sandbox::default() }
     }
 
@@ -60,5 +84,43 @@ impl Sandbox {
     pub(crate) fn host(hidden: &[&Path]) -> Sandbox {
         let (prepared, views) = host::look(Path::new("/"), hidden);
         Sandbox { lowers: vec![PathBuf::from("/")], prepared, views }
+    }
+}
+
+/// Whether a layer hides everything below it. One that cannot be read is an
+/// error of whoever uses it.
+fn hides_all(layer: &Path) -> bool {
+    File::open(layer).is_ok_and(|dir| is_opaque(dir.as_fd(), OPAQUE).unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OPAQUE, Sandbox};
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::path::PathBuf;
+
+    #[test]
+    fn layer_that_occurs_twice_counts_where_it_is_uppermost() {
+        let paths = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        let sandbox = Sandbox::layers(paths(&["/c/none", "/a/none", "/b/none", "/a/none"]));
+        assert_eq!(sandbox.lowers, paths(&["/c/none", "/a/none", "/b/none"]));
+    }
+
+    #[test]
+    fn layer_with_an_opaque_top_is_the_lowest() {
+        let place = tempfile::tempdir().expect("directory");
+        let layers: Vec<_> =
+            ["upper", "opaque", "lower"].map(|name| place.path().join(name)).into();
+        for layer in &layers {
+            std::fs::create_dir(layer).expect("directory");
+        }
+        assert_eq!(Sandbox::layers(layers.clone()).lowers, layers);
+        let opaque = File::open(&layers[1]).expect("directory");
+        match crate::sys::fsetxattr(opaque.as_fd(), OPAQUE, b"y") {
+            Ok(()) => assert_eq!(Sandbox::layers(layers.clone()).lowers, layers[..2]),
+            // Only root may have it, and so only root's layers do.
+            Err(errno) => assert_eq!(errno, nix::errno::Errno::EPERM),
+        }
     }
 }

@@ -173,7 +173,7 @@ impl fmt::Display for Exit {
             }
         }
         if let Some(bytes) = usage.memory_peak {
-            write!(f, "{separator}memory {}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)?;
+            write!(f, "{separator}memory {}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)?;
             separator = ", ";
         }
         if let Some(processes) = usage.pids_peak {

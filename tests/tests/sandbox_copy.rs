@@ -48,10 +48,8 @@ fn nested_by(script: &str) -> Option<Nested> {
     if let Some(place) = env::var_os("LIBCTR_TEST_NESTED") {
         return fixture().map(|fixture| Nested { fixture, place: place.into() });
     }
-    if !nix::unistd::geteuid().is_root() {
-        skip("containers need root in this version");
-        return None;
-    }
+    // Other tests of this process count its descriptors and children.
+    let _alone = fixture()?;
     let thread = std::thread::current();
     let test = thread.name().expect("the test's name");
     let place = tempfile::Builder::new().prefix("nested-").tempdir().expect("directory");

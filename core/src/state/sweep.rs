@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Held, StateDir, ids, io, name, remove_tree};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::wait::{self, Exit};
 
 /// Looks at every container that has no helper: groups, upper layer and
@@ -23,7 +23,13 @@ pub(crate) fn sweep(run: &Path) -> Result<()> {
 
 /// Removes what is left of one container, if it has no helper.
 pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
-    let Some(_lock) = dir.lock()? else { return Ok(()) };
+    let _lock = match dir.lock() {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return Ok(()),
+        // Its removal was begun and not finished; a directory is removed last.
+        Err(error) if error.kind() == ErrorKind::NotFound => return remove_tree(dir.path()),
+        Err(error) => return Err(error),
+    };
     let meta = dir.meta()?;
     let record = wait::read(&dir.exit_file()?)?;
     if record.is_some() && !meta.removed {

@@ -198,6 +198,7 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitStatus> 
         return Ok(ExitStatus::Success);
     }
     let exit = streams.attach(&container, &signals, &spec.limits)?.stay()?;
+    log::debug!("{}: {exit}", container.id());
     explain(&exit);
     Ok(ExitStatus::from(&exit))
 }

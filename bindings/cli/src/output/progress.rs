@@ -13,6 +13,7 @@ use libctr::image::{Progress, Step};
 
 use crate::arguments::Global;
 use crate::commands::short;
+use crate::output::table::printable;
 
 const WITH_TOTAL: &str = "{msg:20} [{bar:30}] {binary_bytes:>10}/{binary_total_bytes:10} {eta:>4}";
 const WITHOUT_TOTAL: &str = "{msg:20} {binary_bytes:>10}";
@@ -42,7 +43,7 @@ impl Bars {
             Step::Commit => "commit",
             _ => "work",
         };
-        let name = format!("{verb:6} {}", short(&progress.item));
+        let name = format!("{verb:6} {}", printable(short(&progress.item)));
         let mut bars = self.bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let bar = bars.entry(name.clone()).or_insert_with(|| {
             let bar = match progress.total {

@@ -1,31 +1,44 @@
 //! An attached container belongs to its `ctrun`: signals, and its end.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
 use crate::bench::{Bench, Ran, appears, groups, signal, until};
 
-/// Says "ready", and for each signal which one came; ends with TERM.
-const LISTENER: &str = "trap 'echo int' INT; trap 'echo usr1' USR1; trap 'echo hup' HUP; \
-                        trap 'echo term; exit 5' TERM; echo ready > /mnt/ready; \
-                        while :; do sleep 0.02; done";
+/// Says which signals came, on its output and in a file; ends with TERM.
+const LISTENER: &str = "say() { echo $1; echo $1 >> /mnt/said; }; trap 'say int' INT; \
+                        trap 'say usr1' USR1; trap 'say hup' HUP; trap 'say term; exit 5' TERM; \
+                        say ready; while :; do sleep 0.02; done";
 
 #[test]
 fn signals_are_passed_on() {
     let Some(bench) = Bench::new() else { return };
-    let ready = bench.path("ready");
-    fs::write(&ready, "").expect("file");
-    let volume = format!("{}:/mnt/ready", ready.display());
-    let child = bench.attached(&["--rm", "-v", &volume], LISTENER);
-    appears(&ready);
-    for number in [Signal::SIGINT, Signal::SIGUSR1, Signal::SIGHUP, Signal::SIGTERM] {
+    let (said, file) = (bench.path("said"), bench.path("cid"));
+    fs::write(&said, "").expect("file");
+    let volume = format!("{}:/mnt/said", said.display());
+    let options = ["--rm", "-v", &volume, "--cidfile", file.to_str().expect("path")];
+    let child = bench.attached(&options, LISTENER);
+    // Before that a signal would take the start back.
+    appears(&file);
+    let hears = |word: &str| {
+        until(word, || fs::read_to_string(&said).is_ok_and(|said| said.ends_with(word)));
+    };
+    hears("ready\n");
+    for (number, word) in [
+        (Signal::SIGINT, "int\n"),
+        (Signal::SIGUSR1, "usr1\n"),
+        (Signal::SIGHUP, "hup\n"),
+        (Signal::SIGTERM, "term\n"),
+    ] {
         signal(&child, number);
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        hears(word);
     }
     let ran = Ran::from(child.wait_with_output().expect("ctrun"));
-    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (5, "int\nusr1\nhup\nterm\n", ""));
+    assert_eq!((ran.code, ran.out.as_str()), (5, "ready\nint\nusr1\nhup\nterm\n"));
+    assert_eq!(ran.err, "");
 }
 
 #[test]
@@ -86,4 +99,21 @@ fn reader_that_goes_away_does_not_hold_the_container() {
         assert!(ran.code == 141 || ran.code == 1, "{ran:?}");
         assert!(!ran.err.contains("ctrun"), "{ran:?}");
     }
+}
+
+#[test]
+fn start_that_is_interrupted_leaves_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    for ms in (0..60).step_by(3) {
+        let mut child = bench.attached(&["--rm"], "exec sleep 600");
+        std::thread::sleep(std::time::Duration::from_millis(ms));
+        signal(&child, Signal::SIGTERM);
+        let status = child.wait().expect("ctrun");
+        // Before ctrun takes signals itself, one just ends it.
+        assert!(status.code() == Some(143) || status.signal() == Some(15), "{ms} ms: {status:?}");
+    }
+    let is_empty = |path: &str| {
+        fs::read_dir(bench.path(path)).is_ok_and(|mut entries| entries.next().is_none())
+    };
+    until("the state is gone", || is_empty("run/containers"));
 }

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::bench::Bench;
+use std::process::Stdio;
+
+use crate::bench::{Bench, Ran};
+use crate::user::User;
 
 /// What a program needs of the host in an image that has nothing.
 const PROGRAMS: [&str; 8] =
@@ -86,7 +89,7 @@ fn image_passes_through_pipes() {
     assert!(saved.expect("ctrun").success());
     let file = fs::File::open(bench.path("pipe.tar")).expect("file");
     let mut load = bench.command(&["--format", "json", "image", "load", "--name", "again:3"]);
-    let loaded = crate::bench::Ran::from(load.stdin(file).output().expect("ctrun")).json();
+    let loaded = Ran::from(load.stdin(file).output().expect("ctrun")).json();
     let names = loaded[0]["names"].as_array().expect("names");
     assert!(names.contains(&"docker.io/library/again:3".into()), "{names:?}");
     let text = bench.feed("no archive", &["image", "load"]).bad(125);
@@ -119,4 +122,27 @@ fn prune_keeps_what_a_container_needs() {
     let text = bench.ctrun(&["image", "prune", "-af"]).good();
     assert!(text.starts_with("Untagged: docker.io/library/hello:1\nDeleted: sha256:"), "{text}");
     assert_eq!(bench.ctrun(&["image", "ls", "-q"]).good(), "");
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_only() {
+    let Some(bench) = Bench::new() else { return };
+    let root = bench.path("root");
+    fs::create_dir(&root).expect("root");
+    // Reports come once per MiB, and nothing here can be compressed away.
+    let mut noise = fs::File::open("/dev/urandom").expect("noise");
+    let mut file = fs::File::create(root.join("noise")).expect("file");
+    std::io::copy(&mut std::io::Read::take(&mut noise, 8 << 20), &mut file).expect("copy");
+    let path = root.to_str().expect("path");
+    // Neither a pipe nor a program that reads JSON sees a bar.
+    bench.ctrun(&["image", "import", path, "quiet:1"]).good();
+    let mut user = User::new(24, 100);
+    let mut command = bench.command(&["--format", "json", "image", "import", path, "quiet:2"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(user.stream());
+    Ran::from(command.output().expect("ctrun")).json();
+    let mut command = bench.command(&["image", "import", path, "loud:1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(user.stream());
+    assert!(Ran::from(command.output().expect("ctrun")).good().starts_with("sha256:"));
+    let text = user.sees("MiB");
+    assert!(text.contains("unpack ") && !text.contains("sha256"), "{text:?}");
 }

@@ -2,17 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, until};
 
-const POLITE: &str = "trap 'exit 4' TERM; while :; do sleep 0.02; done";
-const STUBBORN: &str = "trap '' TERM; while :; do sleep 0.02; done";
+const POLITE: &str = "trap 'exit 4' TERM";
+const STUBBORN: &str = "trap '' TERM";
+
+/// Starts a detached container that has set its traps; returns its id.
+fn listening(bench: &Bench, options: &[&str], traps: &str) -> String {
+    let script = format!("{traps}; echo ready; while :; do sleep 0.02; done");
+    let id = bench.detached(options, &script);
+    until("it listens", || bench.ctrun(&["logs", &id]).good() == "ready\n");
+    id
+}
 
 #[test]
 fn stop_asks_then_kills() {
     let Some(bench) = Bench::new() else { return };
-    bench.detached(&["--name", "polite"], POLITE);
-    bench.detached(&["--name", "stubborn"], STUBBORN);
-    std::thread::sleep(Duration::from_millis(200));
+    listening(&bench, &["--name", "polite"], POLITE);
+    listening(&bench, &["--name", "stubborn"], STUBBORN);
     assert_eq!(bench.ctrun(&["stop", "-t", "30", "polite"]).good(), "polite\n");
     assert_eq!(bench.ctrun(&["wait", "polite"]).good(), "4\n");
     assert_eq!(bench.ctrun(&["stop", "-t0.3", "stubborn"]).good(), "stubborn\n");
@@ -24,8 +31,7 @@ fn stop_asks_then_kills() {
 #[test]
 fn stop_waits_as_long_as_run_said() {
     let Some(bench) = Bench::new() else { return };
-    let id = bench.detached(&["--stop-timeout", "0.4"], STUBBORN);
-    std::thread::sleep(Duration::from_millis(200));
+    let id = listening(&bench, &["--stop-timeout", "0.4"], STUBBORN);
     let begun = Instant::now();
     bench.ctrun(&["stop", &id]).good();
     assert!((Duration::from_millis(400)..Duration::from_secs(8)).contains(&begun.elapsed()));
@@ -34,9 +40,7 @@ fn stop_waits_as_long_as_run_said() {
 #[test]
 fn stop_uses_the_stop_signal() {
     let Some(bench) = Bench::new() else { return };
-    let script = "trap 'exit 8' USR1; while :; do sleep 0.02; done";
-    let id = bench.detached(&["--stop-signal", "SIGUSR1"], script);
-    std::thread::sleep(Duration::from_millis(200));
+    let id = listening(&bench, &["--stop-signal", "SIGUSR1"], "trap 'exit 8' USR1");
     bench.ctrun(&["stop", &id]).good();
     assert_eq!(bench.ctrun(&["wait", &id]).good(), "8\n");
 }
@@ -44,9 +48,8 @@ fn stop_uses_the_stop_signal() {
 #[test]
 fn kill_sends_a_signal() {
     let Some(bench) = Bench::new() else { return };
-    bench.detached(&["--name", "polite"], POLITE);
-    bench.detached(&["--name", "stubborn"], STUBBORN);
-    std::thread::sleep(Duration::from_millis(200));
+    listening(&bench, &["--name", "polite"], POLITE);
+    listening(&bench, &["--name", "stubborn"], STUBBORN);
     assert_eq!(bench.ctrun(&["kill", "-s", "TERM", "polite"]).good(), "polite\n");
     assert_eq!(bench.ctrun(&["kill", "stubborn"]).good(), "stubborn\n");
     assert_eq!(bench.ctrun(&["wait", "polite", "stubborn"]).good(), "4\n137\n");
@@ -85,10 +88,10 @@ fn pause_stops_everything_until_unpause() {
 fn paused_container_can_be_ended_in_each_way() {
     let Some(bench) = Bench::new() else { return };
     for verb in [&["stop", "-t", "20"][..], &["kill"], &["rm", "-f"]] {
-        bench.detached(&["--rm", "--name", "still"], POLITE);
+        listening(&bench, &["--rm", "--name", "still"], POLITE);
         bench.ctrun(&["pause", "still"]).good();
         assert_eq!(bench.ctrun(&[verb, &["still"]].concat()).good(), "still\n");
-        crate::bench::until("it is gone", || bench.ctrun(&["ps", "-aq"]).good().is_empty());
+        until("it is gone", || bench.ctrun(&["ps", "-aq"]).good().is_empty());
     }
 }
 

@@ -19,3 +19,4 @@ mod run;
 mod stats;
 mod terminal;
 mod usage;
+mod user;

@@ -143,10 +143,10 @@ fn network_is_none_or_the_hosts() {
 #[test]
 fn names_are_resolved_as_told() {
     let Some(bench) = Bench::new() else { return };
-    let options = ["--add-host", "db:10.1.2.3", "--dns", "10.9.9.9"];
-    let script = "grep db /etc/hosts; cat /etc/resolv.conf";
+    let options = ["--add-host", "db.example:10.1.2.3", "--dns", "10.9.9.9"];
+    let script = "grep db.example /etc/hosts; cat /etc/resolv.conf";
     let arguments = [&["run", "--rm"], options.as_slice(), &["host", "sh", "-c", script]].concat();
-    assert_eq!(bench.ctrun(&arguments).good(), "10.1.2.3\tdb\nnameserver 10.9.9.9\n");
+    assert_eq!(bench.ctrun(&arguments).good(), "10.1.2.3\tdb.example\nnameserver 10.9.9.9\n");
 }
 
 #[test]
@@ -210,4 +210,17 @@ fn document_is_the_base_and_options_override_it() {
     assert!(text.starts_with("ctrun: spec: argz: unknown field `argz`"), "{text}");
     let text = bench.feed(json, &["run", "-i", "--spec", "-"]).bad(125);
     assert_eq!(text, "ctrun: spec: --interactive: standard input is the document of --spec\n");
+}
+
+#[test]
+fn debug_says_how_it_ended_and_what_was_behind_an_error() {
+    let Some(bench) = Bench::new() else { return };
+    let ran = bench.ctrun(&["run", "--debug", "--rm", "host", "sh", "-c", "exit 3"]);
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+    assert!(
+        ran.err.starts_with("ctrun: debug: ") && ran.err.contains(": exited 3; wall "),
+        "{ran:?}"
+    );
+    let ran = bench.ctrun(&["run", "--rm", "host", "sh", "-c", "exit 3"]);
+    assert_eq!(ran.bad(3), "");
 }

@@ -1,67 +1,11 @@
 //! `ctrun run -t`: the container's terminal and the user's.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-use libctr::container::resize_terminal;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
 use nix::sys::signal::Signal;
-use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use crate::bench::{Bench, Ran, signal};
-
-/// A terminal with somebody in front of it.
-struct User {
-    master: File,
-    slave: OwnedFd,
-    seen: String,
-}
-
-impl User {
-    fn new(rows: u16, columns: u16) -> User {
-        let pty = openpty(None, None).expect("terminal");
-        resize_terminal(pty.master.as_fd(), rows, columns).expect("size");
-        User { master: pty.master.into(), slave: pty.slave, seen: String::new() }
-    }
-
-    fn start(&self, bench: &Bench, options: &[&str], script: &str) -> Child {
-        let arguments = [&["run", "--rm"], options, &["host", "sh", "-c", script]].concat();
-        let stream = || Stdio::from(self.slave.try_clone().expect("terminal"));
-        let mut command = bench.command(&arguments);
-        command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("ctrun")
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.master.write_all(keys.as_bytes()).expect("keys");
-    }
-
-    /// Reads until some text was shown; returns everything up to it.
-    #[track_caller]
-    fn sees(&mut self, text: &str) -> String {
-        let begun = Instant::now();
-        loop {
-            if let Some(at) = self.seen.find(text) {
-                return self.seen.drain(..at + text.len()).collect();
-            }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{text:?} not in {:?}", self.seen);
-            let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut fds, PollTimeout::from(100_u8)).expect("poll") > 0 {
-                let mut bytes = [0; 4096];
-                let n = self.master.read(&mut bytes).expect("terminal");
-                self.seen.push_str(&String::from_utf8_lossy(&bytes[..n]));
-            }
-        }
-    }
-
-    fn is_raw(&self) -> bool {
-        let modes = tcgetattr(&self.slave).expect("modes");
-        !modes.local_flags.contains(LocalFlags::ICANON)
-    }
-}
+use crate::user::User;
 
 #[test]
 fn terminal_has_the_users_size_and_follows_it() {
@@ -71,8 +15,7 @@ fn terminal_has_the_users_size_and_follows_it() {
                   while :; do read line && exit 3; done";
     let mut child = user.start(&bench, &["-it"], script);
     assert_eq!(user.sees("ready\r\n"), "33 101\r\n/dev/pts/0\r\nready\r\n");
-    resize_terminal(user.master.as_fd(), 44, 120).expect("size");
-    // It has no controlling terminal here, so nobody tells it but we.
+    user.resizes(44, 120);
     signal(&child, Signal::SIGWINCH);
     user.sees("44 120\r\n");
     user.types("x\r");
@@ -102,13 +45,13 @@ fn terminal_is_put_back_on_each_way_out() {
         (&["-it", "--timeout", "1"], Signal::SIGWINCH, 124),
     ] {
         let mut user = User::new(24, 80);
-        let before = tcgetattr(&user.slave).expect("modes");
+        let before = user.modes();
         let mut child = user.start(&bench, options, "echo ready; exec sleep 60");
         user.sees("ready\r\n");
         assert!(user.is_raw());
         signal(&child, number);
         assert_eq!(child.wait().expect("ctrun").code(), Some(code));
-        assert_eq!(tcgetattr(&user.slave).expect("modes"), before);
+        assert_eq!(user.modes(), before);
     }
 }
 

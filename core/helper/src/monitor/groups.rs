@@ -156,8 +156,8 @@ pub(super) fn remove(plan: Plan<'_>) {
         let Some(path) = body.string() else { continue };
         for _ in 0..200 {
             match sys::rmdir(Fd::CWD, path) {
-                Err(Errno::EBUSY) => drop(sys::poll(&mut [], Some(1_000_000))),
-                _ => break,
+                Ok(()) | Err(Errno::ENOENT) => break,
+                Err(_) => drop(sys::poll(&mut [], Some(1_000_000))),
             }
         }
     }

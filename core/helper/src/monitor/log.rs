@@ -13,7 +13,8 @@ use crate::plan::{Field, Plan};
 use crate::sys::{self, BorrowedFd, Fd, POLLIN, Watch};
 
 const FRAME: usize = 16;
-/// One frame at most: a pipe's capacity (pipe(7)).
+/// One frame at most: a pipe's capacity (pipe(7)), and no more than one of the
+/// two files may hold.
 const CHUNK: usize = 65_536;
 
 /// More than two full pipes hold, also of small packets (pipe-max-size).
@@ -90,6 +91,8 @@ impl Log {
         let Some(slot) = self.streams.get_mut(stream) else { return };
         let Some(pipe) = slot else { return };
         let Some((head, room)) = buffer.split_at_mut_checked(FRAME) else { return };
+        let most = usize::try_from(self.half).unwrap_or(CHUNK).saturating_sub(FRAME).clamp(1, CHUNK);
+        let Some(room) = room.get_mut(..most) else { return };
         let length = match sys::read(pipe.borrow(), room) {
             Ok(length) if length > 0 => length,
             // The end; for a terminal it is an error (EIO).

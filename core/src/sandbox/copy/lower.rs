@@ -7,7 +7,7 @@
 //! Errors: `rootfs` from opening, else the errno.
 //! Sources: open_tree(2), kernel `overlayfs.rst`.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use nix::sys::stat::{Mode, SFlag};
 use super::cursor::Cursor;
 use super::fail;
 use crate::error::{Error, Result, Stage};
+use crate::sandbox::OPAQUE;
 use crate::sys::{self, SysResult};
 use crate::tree::{self, Attributes, is_opaque, kind};
 
@@ -64,9 +65,6 @@ impl Lower {
         Ok(Entered::Directory { attributes, opaque: is_opaque(here, OPAQUE)? })
     }
 }
-
-/// The attribute of a directory that hides what is below it.
-const OPAQUE: &CStr = c"trusted.overlay.opaque";
 
 /// Overlayfs's own attributes are not shown; security labels are the host's
 /// policy to give.

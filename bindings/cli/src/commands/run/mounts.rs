@@ -16,7 +16,8 @@ pub(super) struct Files {
     /// writable unless ro, cow keeps what is written in the container
     #[arg(short, long = "volume", value_name = "SOURCE:TARGET", value_parser = volume)]
     volumes: Vec<Mount>,
-    /// type=bind|tmpfs|overlay,source=…,target=…[,readonly][,size=…][,mode=…]
+    /// type=bind|tmpfs|overlay,source=…,target=… and, where wanted, readonly,
+    /// size=…, mode=…
     #[arg(long = "mount", value_name = "OPTIONS", value_parser = mount)]
     mounts: Vec<Mount>,
     /// An empty file system in memory: TARGET[:size=64m,mode=1777,ro]
