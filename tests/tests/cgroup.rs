@@ -251,3 +251,13 @@ fn figures_are_of_this_container() {
     assert_eq!(stats.memory.oom_kills, Some(0));
     end(&container);
 }
+
+#[test]
+fn groups_that_the_program_makes_go_with_its_own() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&[]);
+    let script = "mount -t cgroup2 none /mnt && mkdir -p /mnt/a/b /mnt/c && ls -d /mnt/a/b /mnt/c";
+    spec.args = ["sh", "-c", script].map(Into::into).to_vec();
+    spec.security.capabilities.add = vec!["SYS_ADMIN".into()];
+    assert_eq!(fixture.answer(&spec), "/mnt/a/b\n/mnt/c");
+}

@@ -104,3 +104,25 @@ fn log_held_open_from_outside_does_not_hold_the_end_up() {
     drop(held);
     container.remove(false).expect("remove");
 }
+
+#[test]
+fn stop_signal_of_the_kernel_reaches_the_program_and_not_its_init() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["forever"]));
+    let status = container.directory().join("status.json");
+    let pids: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(status).expect("status.json")).expect("JSON");
+    let state = |name: &str| {
+        let path = format!("/proc/{}/stat", pids[name]);
+        let text = std::fs::read_to_string(path).expect("stat");
+        text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+    };
+    container.kill(libc::SIGSTOP).expect("stop");
+    until("the program is stopped", || state("program") == Some('T'));
+    assert_ne!(state("init"), Some('T'));
+    container.kill(libc::SIGCONT).expect("go on");
+    until("it goes on", || state("program") != Some('T'));
+    container.kill(libc::SIGSTOP).expect("stop");
+    let exit = container.stop(Duration::ZERO).expect("end");
+    assert_eq!((exit.outcome, exit.signal), (Outcome::Signaled, Some(libc::SIGKILL)));
+}

@@ -157,6 +157,7 @@ pub(super) fn remove(plan: Plan<'_>) {
         for _ in 0..200 {
             match sys::rmdir(Fd::CWD, path) {
                 Ok(()) | Err(Errno::ENOENT) => break,
+                Err(_) if super::remove::directory(path).is_ok() => break,
                 Err(_) => drop(sys::poll(&mut [], Some(1_000_000))),
             }
         }
