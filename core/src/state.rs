@@ -125,9 +125,7 @@ impl StateDir {
         let above = new.parent().unwrap_or(new);
         let _making = Held::shared(above)?;
         DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
-        let lock = create(&new.join("lock"))?;
-        let lock = sys::high(lock.into())
-            .map_err(|errno| Error::sys(Stage::State, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
+        let lock = OwnedFd::from(create(&new.join("lock"))?);
         let failed = |errno| Error::sys(Stage::State, format!("flock({new:?})"), errno);
         match sys::try_lock(lock.as_fd()).map_err(failed)? {
             true => Ok(lock),
@@ -167,7 +165,7 @@ impl StateDir {
     /// The file of the exit record.
     pub(crate) fn exit_file(&self) -> Result<File> {
         let path = self.path.join("exit.json");
-        File::open(&path).map_err(|error| match error.kind() {
+        File::open(&path).and_then(high).map_err(|error| match error.kind() {
             IoErrorKind::NotFound => no_such(&self.path),
             _ => io("open", &path, error),
         })
@@ -206,7 +204,15 @@ fn create(path: &Path) -> Result<File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
+        .and_then(high)
         .map_err(|error| io("open", path, error))
+}
+
+/// The file behind a number above those of the standard streams, which a host
+/// may have closed: it would otherwise write its messages into ours, and the
+/// helper puts its own files into those places.
+fn high(file: File) -> std::io::Result<File> {
+    Ok(sys::high(file.into()).map(File::from)?)
 }
 
 /// Most bytes of a file that the helper writes.
