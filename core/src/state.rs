@@ -70,7 +70,12 @@ impl Held {
 
     fn with(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> Result<Held> {
         let file = File::open(path).map_err(|error| io("open", path, error))?;
-        lock(&file).map_err(|error| io("flock", path, error))?;
+        // A host may have signal handlers without SA_RESTART.
+        while let Err(error) = lock(&file) {
+            if error.kind() != IoErrorKind::Interrupted {
+                return Err(io("flock", path, error));
+            }
+        }
         Ok(Held(file))
     }
 }
@@ -222,10 +227,16 @@ const RECORD: i64 = 1024;
 /// depend on what is free when the container ends.
 fn reserved(path: &Path) -> Result<File> {
     let file = create(path)?;
-    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, RECORD) {
-        // Not every file system can.
-        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(file),
-        Err(errno) => Err(Error::sys(Stage::State, format!("fallocate({path:?})"), errno)),
+    loop {
+        match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, RECORD) {
+            // Not every file system can.
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(file),
+            // tmpfs gives up at any signal (mm/shmem.c, shmem_fallocate).
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                return Err(Error::sys(Stage::State, format!("fallocate({path:?})"), errno));
+            }
+        }
     }
 }
 
