@@ -4,7 +4,7 @@
 //!
 //! | file | written by | what |
 //! |---|---|---|
-//! | `lock` | – | its `flock` is held as long as the container has a helper |
+//! | `lock` | – | its `flock` is held, exclusively, as long as the container has a helper; all others only share it |
 //! | `meta.json` | host, before anything is made | [`Meta`] |
 //! | `status.json` | helper, at exec | process ids of helper and pid 1 |
 //! | `exit.json` | host empty, helper once | the exit record |
@@ -18,7 +18,7 @@ mod meta;
 mod name;
 mod sweep;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -66,6 +66,16 @@ impl Held {
 
     fn alone(path: &Path) -> Result<Held> {
         Held::with(path, File::lock)
+    }
+
+    /// `None`: somebody else has it.
+    fn if_free(path: &Path) -> Result<Option<Held>> {
+        let file = File::open(path).map_err(|error| io("open", path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Held(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io("flock", path, error)),
+        }
     }
 
     fn with(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> Result<Held> {
@@ -176,18 +186,20 @@ impl StateDir {
         })
     }
 
-    /// Takes the lock of a container that has no helper. `None`: it has one,
-    /// or is being made just now.
-    pub(crate) fn lock(&self) -> Result<Option<OwnedFd>> {
+    /// Whether the container has a helper, or is being made just now. The lock
+    /// is shared for the look: of two that look at once neither must take the
+    /// other for a helper, because process ids are used again.
+    pub(crate) fn has_helper(&self) -> Result<bool> {
         let path = self.path.join("lock");
-        let file =
-            OpenOptions::new().read(true).open(&path).map_err(|error| match error.kind() {
-                IoErrorKind::NotFound => no_such(&self.path),
-                _ => io("open", &path, error),
-            })?;
-        let locked = sys::try_lock(file.as_fd())
-            .map_err(|errno| Error::sys(Stage::State, format!("flock({path:?})"), errno))?;
-        Ok(locked.then(|| file.into()))
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            IoErrorKind::NotFound => no_such(&self.path),
+            _ => io("open", &path, error),
+        })?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(io("flock", &path, error)),
+        }
     }
 
     /// Removes the directory and the name of a container without processes.
@@ -327,10 +339,26 @@ pub(crate) fn new_id() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::remove_tree;
+    use super::{StateDir, remove_tree, sys};
     use nix::fcntl::{OFlag, openat};
     use nix::sys::stat::{Mode, mkdirat};
     use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn one_that_looks_is_not_taken_for_a_helper() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("lock");
+        fs::write(&path, "").expect("lock");
+        let dir = StateDir { path: directory.path().to_owned() };
+        let other = File::open(&path).expect("open");
+        other.try_lock_shared().expect("free");
+        assert!(!dir.has_helper().expect("look"));
+        drop(other);
+        let helper = File::open(&path).expect("open");
+        assert!(sys::try_lock(helper.as_fd()).expect("flock"));
+        assert!(dir.has_helper().expect("look"));
+    }
 
     #[test]
     fn tree_of_any_depth_is_removed_and_absence_is_no_error() {
