@@ -202,8 +202,10 @@ impl StateDir {
         }
     }
 
-    /// Removes the directory and the name of a container without processes.
+    /// Removes all of a container without processes. The directory goes last:
+    /// without it nobody would find what is left.
     pub(crate) fn remove(&self, run: &Path, meta: &Meta) -> Result<()> {
+        meta.groups.remove()?;
         if let Some(upper) = &meta.upper {
             remove_tree(upper)?;
         }

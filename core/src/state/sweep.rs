@@ -35,17 +35,17 @@ pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
     let Some(_alone) = Held::if_free(dir.path())? else { return Ok(()) };
     let meta = dir.meta()?;
     let record = wait::read(&dir.exit_file()?)?;
-    if record.is_some() && !meta.removed {
-        return Ok(());
-    }
     // pid 1 has died with its helper; what shared no pid namespace is killed
-    // with the groups.
+    // with the groups. They may be there after the record was written.
     if !meta.groups.is_none() {
         meta.groups.kill()?;
         meta.groups.remove()?;
     }
     if meta.removed {
         return dir.remove(run, &meta);
+    }
+    if record.is_some() {
+        return Ok(());
     }
     let lost = serde_json::to_vec(&Exit::lost()).unwrap_or_default();
     let path = dir.path().join("exit.json");
