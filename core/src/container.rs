@@ -33,6 +33,7 @@ pub use terminal::{resize_terminal, terminal_size};
 
 use crate::cgroup::Stats;
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::launch::channel;
 use crate::runtime::Runtime;
 use crate::state::{self, Meta, StateDir};
 use crate::wait::{self, Exit};
@@ -170,6 +171,8 @@ impl Container {
     /// would have done is done here.
     fn lost(&self, life: &Life) -> Result<Exit> {
         if let Some(init) = &life.init {
+            // A program that is pid 1 itself can undo that (PR_SET_PDEATHSIG).
+            let _ = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL);
             wait::until_readable(init.as_fd(), Some(LAST_BREATH))?;
             sys::reap_pidfd(init.as_fd());
         }
@@ -276,7 +279,7 @@ impl Container {
 
     fn control(&self, control: Control) -> Result<()> {
         let helper = self.alive()?.helper.as_ref().ok_or_else(|| self.not_running())?;
-        sys::pidfd_queue(helper.as_fd(), Control::SIGNAL, control.to_value())
+        channel::ask(helper.as_fd(), control)
             .map_err(|errno| Error::sys(Stage::State, "pidfd_send_signal(helper)", errno))
     }
 

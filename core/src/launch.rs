@@ -9,7 +9,7 @@
 //! Where no overlay can be mounted, the helper says so and a second attempt
 //! begins with a private copy of the root.
 
-mod channel;
+pub(crate) mod channel;
 mod describe;
 mod fault;
 mod filesystem;
@@ -29,6 +29,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use libctr_helper::message::Control;
 use libctr_helper::plan::Field;
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
@@ -134,7 +135,10 @@ fn attempt(
     let Start { runtime, spec, root, process, setup, streams, cancel, .. } = *start;
     let meta = meta(start, upper)?;
     let Created { dir, lock, exit, status } = StateDir::create(runtime.run_directory(), &meta)?;
-    let mut undo = Undo { run: runtime.run_directory(), dir: &dir, meta: &meta, setup: None };
+    let undo = Undo { run: runtime.run_directory(), dir: &dir, meta: &meta };
+    // Closed before that runs, which needs descriptors itself; the lock is held
+    // until it is over, so that nobody else removes the same at that time.
+    let (exit, status) = (exit, status);
     match upper {
         Upper::Memory => {}
         Upper::Disk(path) => make_directory(path)?,
@@ -145,7 +149,6 @@ fn attempt(
         }
     }
     setup.create()?;
-    undo.setup = Some(setup);
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -208,7 +211,7 @@ fn attempt(
 
     let bytes = plan.to_bytes();
     let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
-    drop((their_end, lock, status, lifeline, log));
+    drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
         Ok((pidfd, pid, terminal)) => {
             undo.disarm();
@@ -217,6 +220,8 @@ fn attempt(
             Ok((dir.clone(), meta.clone(), started))
         }
         Err(error) => {
+            // Whatever this side could not hear, no program runs on.
+            let _ = channel::ask(helper.as_fd(), Control::Kill);
             // The helper has undone everything once it has ended.
             let _ = crate::wait::until_readable(helper.as_fd(), Some(Duration::from_secs(10)));
             sys::reap_pidfd(helper.as_fd());
@@ -350,7 +355,6 @@ struct Undo<'a> {
     run: &'a Path,
     dir: &'a StateDir,
     meta: &'a Meta,
-    setup: Option<&'a Setup>,
 }
 
 impl Undo<'_> {
@@ -361,9 +365,7 @@ impl Undo<'_> {
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        if self.setup.is_some() {
-            let _ = self.meta.groups.remove();
-        }
+        // What cannot be removed now is found at the next opening.
         let _ = self.dir.remove(self.run, self.meta);
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | file | written by | what |
 //! |---|---|---|
-//! | `lock` | – | its `flock` is held as long as the container has a helper |
+//! | `lock` | – | its `flock` is held, exclusively, as long as the container has a helper; all others only share it |
 //! | `meta.json` | host, before anything is made | [`Meta`] |
 //! | `status.json` | helper, at exec | process ids of helper and pid 1 |
 //! | `exit.json` | host empty, helper once | the exit record |
@@ -18,7 +18,7 @@ mod meta;
 mod name;
 mod sweep;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -68,9 +68,24 @@ impl Held {
         Held::with(path, File::lock)
     }
 
+    /// `None`: somebody else has it.
+    fn if_free(path: &Path) -> Result<Option<Held>> {
+        let file = File::open(path).map_err(|error| io("open", path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Held(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io("flock", path, error)),
+        }
+    }
+
     fn with(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> Result<Held> {
         let file = File::open(path).map_err(|error| io("open", path, error))?;
-        lock(&file).map_err(|error| io("flock", path, error))?;
+        // A host may have signal handlers without SA_RESTART.
+        while let Err(error) = lock(&file) {
+            if error.kind() != IoErrorKind::Interrupted {
+                return Err(io("flock", path, error));
+            }
+        }
         Ok(Held(file))
     }
 }
@@ -125,9 +140,7 @@ impl StateDir {
         let above = new.parent().unwrap_or(new);
         let _making = Held::shared(above)?;
         DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
-        let lock = create(&new.join("lock"))?;
-        let lock = sys::high(lock.into())
-            .map_err(|errno| Error::sys(Stage::State, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
+        let lock = OwnedFd::from(create(&new.join("lock"))?);
         let failed = |errno| Error::sys(Stage::State, format!("flock({new:?})"), errno);
         match sys::try_lock(lock.as_fd()).map_err(failed)? {
             true => Ok(lock),
@@ -167,28 +180,32 @@ impl StateDir {
     /// The file of the exit record.
     pub(crate) fn exit_file(&self) -> Result<File> {
         let path = self.path.join("exit.json");
-        File::open(&path).map_err(|error| match error.kind() {
+        File::open(&path).and_then(high).map_err(|error| match error.kind() {
             IoErrorKind::NotFound => no_such(&self.path),
             _ => io("open", &path, error),
         })
     }
 
-    /// Takes the lock of a container that has no helper. `None`: it has one,
-    /// or is being made just now.
-    pub(crate) fn lock(&self) -> Result<Option<OwnedFd>> {
+    /// Whether the container has a helper, or is being made just now. The lock
+    /// is shared for the look: of two that look at once neither must take the
+    /// other for a helper, because process ids are used again.
+    pub(crate) fn has_helper(&self) -> Result<bool> {
         let path = self.path.join("lock");
-        let file =
-            OpenOptions::new().read(true).open(&path).map_err(|error| match error.kind() {
-                IoErrorKind::NotFound => no_such(&self.path),
-                _ => io("open", &path, error),
-            })?;
-        let locked = sys::try_lock(file.as_fd())
-            .map_err(|errno| Error::sys(Stage::State, format!("flock({path:?})"), errno))?;
-        Ok(locked.then(|| file.into()))
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            IoErrorKind::NotFound => no_such(&self.path),
+            _ => io("open", &path, error),
+        })?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(io("flock", &path, error)),
+        }
     }
 
-    /// Removes the directory and the name of a container without processes.
+    /// Removes all of a container without processes. The directory goes last:
+    /// without it nobody would find what is left.
     pub(crate) fn remove(&self, run: &Path, meta: &Meta) -> Result<()> {
+        meta.groups.remove()?;
         if let Some(upper) = &meta.upper {
             remove_tree(upper)?;
         }
@@ -206,7 +223,15 @@ fn create(path: &Path) -> Result<File> {
         .create_new(true)
         .mode(0o600)
         .open(path)
+        .and_then(high)
         .map_err(|error| io("open", path, error))
+}
+
+/// The file behind a number above those of the standard streams, which a host
+/// may have closed: it would otherwise write its messages into ours, and the
+/// helper puts its own files into those places.
+fn high(file: File) -> std::io::Result<File> {
+    Ok(sys::high(file.into()).map(File::from)?)
 }
 
 /// Most bytes of a file that the helper writes.
@@ -216,10 +241,16 @@ const RECORD: i64 = 1024;
 /// depend on what is free when the container ends.
 fn reserved(path: &Path) -> Result<File> {
     let file = create(path)?;
-    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, RECORD) {
-        // Not every file system can.
-        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(file),
-        Err(errno) => Err(Error::sys(Stage::State, format!("fallocate({path:?})"), errno)),
+    loop {
+        match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, RECORD) {
+            // Not every file system can.
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => return Ok(file),
+            // tmpfs gives up at any signal (mm/shmem.c, shmem_fallocate).
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                return Err(Error::sys(Stage::State, format!("fallocate({path:?})"), errno));
+            }
+        }
     }
 }
 
@@ -310,10 +341,26 @@ pub(crate) fn new_id() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::remove_tree;
+    use super::{StateDir, remove_tree, sys};
     use nix::fcntl::{OFlag, openat};
     use nix::sys::stat::{Mode, mkdirat};
     use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn one_that_looks_is_not_taken_for_a_helper() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("lock");
+        fs::write(&path, "").expect("lock");
+        let dir = StateDir { path: directory.path().to_owned() };
+        let other = File::open(&path).expect("open");
+        other.try_lock_shared().expect("free");
+        assert!(!dir.has_helper().expect("look"));
+        drop(other);
+        let helper = File::open(&path).expect("open");
+        assert!(sys::try_lock(helper.as_fd()).expect("flock"));
+        assert!(dir.has_helper().expect("look"));
+    }
 
     #[test]
     fn tree_of_any_depth_is_removed_and_absence_is_no_error() {

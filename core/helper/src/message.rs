@@ -66,8 +66,10 @@ pub enum Control {
 }
 
 impl Control {
-    /// The signal that carries a control value (`SIGUSR1`).
-    pub const SIGNAL: i32 = 10;
+    /// The signal that carries a control value: one of the real-time signals,
+    /// of which each is kept (signal(7)). Of two that are sent at once a
+    /// standard signal would lose the second, be it the kill.
+    pub const SIGNAL: i32 = 40;
 
     /// The value as it travels in the signal.
     #[must_use]

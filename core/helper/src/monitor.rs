@@ -23,6 +23,8 @@ use log::Log;
 use record::{End, Reason};
 
 const NONE: u16 = Fault::NO_RECORD;
+/// How soon what was killed and is still there is killed again.
+const AGAIN_NS: u64 = 50_000_000;
 
 /// Runs the whole life of the container that the plan describes.
 pub(crate) fn run(plan: Plan<'static>, plan_file: BorrowedFd) -> ! {
@@ -53,10 +55,17 @@ fn settle(plan_file: BorrowedFd) {
 
 /// Tells the host that the container could not be started.
 fn fail(plan: Plan<'static>, fault: Fault) -> i32 {
-    groups::remove(plan);
-    remove::all(plan, when::FAILED);
+    clean_up(plan, when::FAILED);
     tell(plan, Message::Failed(fault), [None, None]);
     125
+}
+
+/// Removes what was made. Where a group stays, so does the directory by which
+/// the next opening finds it.
+fn clean_up(plan: Plan<'static>, occasion: u32) {
+    if groups::remove(plan) {
+        remove::all(plan, occasion);
+    }
 }
 
 fn tell(plan: Plan<'_>, message: Message, fds: [Option<BorrowedFd>; 2]) {
@@ -86,7 +95,7 @@ struct Monitor {
     started_at: u64,
     /// Why it is being ended, once it is.
     reason: Option<Reason>,
-    /// When SIGKILL follows.
+    /// When SIGKILL follows, for the first time or again.
     kill_at: Option<u64>,
 }
 
@@ -152,7 +161,9 @@ impl Monitor {
                 watch(self.log.stdout()),
                 watch(self.log.stderr()),
             ];
-            let _ = sys::poll(&mut watches, self.patience(now));
+            if sys::poll(&mut watches, self.patience(now)).is_err() {
+                return self.give_up();
+            }
             let [ended, control, lifeline, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
             if control {
                 self.obey();
@@ -185,6 +196,10 @@ impl Monitor {
         };
         match packet {
             Packet { fd: Some(master), .. } => self.terminal = Some(master),
+            // Its descriptor got lost: this process may have no more of them.
+            Packet { length: 1, .. } if bytes.starts_with(b"t") => {
+                return Err(at(Step::Filesystem, Call::Send, NONE)(sys::Errno::EMFILE));
+            }
             Packet { length: 8, .. } => return Err(Fault::from_bytes(bytes)),
             Packet { length: 1, pid, .. } => self.program = pid,
             _ if self.program.is_some() => self.executed(),
@@ -233,7 +248,6 @@ impl Monitor {
     fn deadlines(&mut self, now: u64) {
         if self.kill_at.is_some_and(|at| now >= at) {
             self.kill();
-            self.kill_at = None;
         }
         let (Some(started), None) = (self.started, self.reason) else { return };
         if self.plan.get(Field::WallTime).is_some_and(|limit| now.saturating_sub(started) >= limit) {
@@ -286,15 +300,30 @@ impl Monitor {
     }
 
     /// SIGKILL to pid 1 ends the pid namespace, and so everything; the group
-    /// is for what shares no pid namespace.
-    fn kill(&self) {
-        let _ = sys::signal(self.pidfd.borrow(), sys::SIGKILL);
+    /// is for what shares no pid namespace. Once more after a while: somebody
+    /// may stop the group in between, and on v1 what is stopped does not die.
+    fn kill(&mut self) {
+        if sys::signal(self.pidfd.borrow(), sys::SIGKILL).is_err() {
+            // Not reaped yet, so the number is still its own.
+            let _ = sys::kill(self.pid, sys::SIGKILL);
+        }
         self.groups.kill();
+        self.kill_at = Some(sys::monotonic_ns().saturating_add(AGAIN_NS));
+    }
+
+    /// Nothing can be watched any more: everything ends, and as there is no
+    /// record the container counts as lost.
+    fn give_up(mut self) -> i32 {
+        self.kill();
+        let _ = sys::wait(self.pid, true);
+        self.groups.close();
+        clean_up(self.plan, when::ALWAYS);
+        125
     }
 
     /// pid 1 has ended: everything is measured, recorded, removed.
     fn finish(mut self) -> i32 {
-        let ended = sys::wait(self.pid, true).ok().flatten().unwrap_or_default();
+        let Ok(Some(ended)) = sys::wait(self.pid, true) else { return self.give_up() };
         // Its last words may still be unread.
         while self.started.is_none() {
             if let Err(fault) = self.hear(true) {
@@ -332,8 +361,7 @@ impl Monitor {
             },
         );
         self.groups.close();
-        groups::remove(self.plan);
-        remove::all(self.plan, when::ALWAYS);
+        clean_up(self.plan, when::ALWAYS);
         0
     }
 }

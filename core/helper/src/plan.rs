@@ -281,7 +281,8 @@ impl<'a> Plan<'a> {
 /// One record of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Its place among all records, for [`crate::fault::Fault::index`].
+    /// Its place among all records, for [`crate::fault::Fault::index`]. Those
+    /// from [`crate::fault::Fault::NO_RECORD`] on have that.
     pub index: u16,
     /// What it says.
     pub kind: Kind,
@@ -307,7 +308,7 @@ impl<'a> Iterator for Records<'a> {
         let (payload, _) = head.bytes.split_at_checked(length)?;
         let index = self.index;
         self.rest = head.bytes.get(length.checked_next_multiple_of(8)?..)?;
-        self.index = index.checked_add(1)?;
+        self.index = index.saturating_add(1);
         Some(Record { index, kind, body: Body { bytes: payload } })
     }
 }

@@ -38,6 +38,7 @@ impl Errno {
     pub(crate) const ENOTDIR: Errno = Errno(20);
     pub(crate) const EISDIR: Errno = Errno(21);
     pub(crate) const EINVAL: Errno = Errno(22);
+    pub(crate) const EMFILE: Errno = Errno(24);
     pub(crate) const ENAMETOOLONG: Errno = Errno(36);
 }
 

@@ -34,15 +34,12 @@ impl Life {
         let Some(pids) = dir.pids()? else {
             // Without process ids it is being started as long as somebody
             // holds its lock.
-            return Ok(dir.lock()?.map(|_free| Life::default()));
+            return Ok((!dir.has_helper()?).then(Life::default));
         };
         // Process ids are used again; but as long as the lock is held the
         // helper lives, and pid 1 is not reaped before the helper ends.
         let (helper, init) = (sys::pidfd_open(pids.helper).ok(), sys::pidfd_open(pids.init).ok());
-        let (helper, init) = match dir.lock()? {
-            Some(_free) => (None, None),
-            None => (helper, init),
-        };
+        let (helper, init) = if dir.has_helper()? { (helper, init) } else { (None, None) };
         Ok(Some(Life { helper, init, pid: Some(pids.init) }))
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use libctr_helper::message::Message;
+use libctr_helper::message::{Control, Message};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{
@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 
 use crate::error::{Error, Result, Stage};
-use crate::sys;
+use crate::sys::{self, SysResult};
 
 /// Both ends: ours, and the one that the helper inherits.
 pub(super) fn pair() -> Result<(Channel, OwnedFd)> {
@@ -21,6 +21,14 @@ pub(super) fn pair() -> Result<(Channel, OwnedFd)> {
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).map_err(failed)?;
     let ours = sys::high(ours).map_err(failed)?;
     Ok((Channel(ours), sys::high(theirs).map_err(failed)?))
+}
+
+/// Asks a helper for something. One that somebody has stopped goes on for it.
+pub(crate) fn ask(helper: BorrowedFd<'_>, control: Control) -> SysResult<()> {
+    sys::pidfd_queue(helper, Control::SIGNAL, control.to_value())?;
+    // It may have obeyed and ended by now.
+    let _ = sys::pidfd_send_signal(helper, libc::SIGCONT);
+    Ok(())
 }
 
 /// The error of a start that the caller has given up.

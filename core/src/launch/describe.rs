@@ -103,10 +103,12 @@ pub(super) fn program(plan: &mut Plan, spec: &RunSpec, process: &Process) {
     plan.record(Kind::Cwd, |body| {
         body.path(&process.cwd);
     });
+    // The lists of which calls can fail come before those that may be longer
+    // than an index counts.
     let lists = [
+        (Kind::Program, &process.programs),
         (Kind::Argument, &process.args),
         (Kind::Environment, &process.env),
-        (Kind::Program, &process.programs),
     ];
     for (kind, list) in lists {
         for item in list {

@@ -146,6 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn plan_may_have_more_records_than_an_index_counts() {
+        let mut written = Plan::new();
+        for _ in 0..70_000 {
+            written.record(Kind::Argument, |body| {
+                body.string("x");
+            });
+        }
+        let bytes = written.to_bytes();
+        let read = plan::Plan::new(&bytes).expect("a plan");
+        assert_eq!(read.of(Kind::Argument).count(), 70_000);
+        let last = read.records().last().map(|record| record.index);
+        assert_eq!(last, Some(libctr_helper::fault::Fault::NO_RECORD));
+    }
+
+    #[test]
     fn plan_cut_anywhere_is_none() {
         let mut written = Plan::new();
         written.record(Kind::Argument, |body| {

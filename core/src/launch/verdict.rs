@@ -10,10 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use libctr_helper::fault::Fault;
 use libctr_helper::message::{Control, Message};
 
-use super::channel::Channel;
+use super::channel::{self, Channel};
 use super::fault;
 use crate::error::{Error, ErrorKind, Stage};
-use crate::sys;
 
 /// Why an attempt failed.
 pub(super) enum Failure {
@@ -51,8 +50,7 @@ pub(super) fn verdict(
                 // Ask the helper to undo, then wait for its last word.
                 // At once: no grace period is due to a program that the caller
                 // never got to see.
-                let value = Control::Kill.to_value();
-                let _ = sys::pidfd_queue(helper.as_fd(), Control::SIGNAL, value);
+                let _ = channel::ask(helper.as_fd(), Control::Kill);
                 cancelled = Some(error);
                 cancel = None;
                 continue;

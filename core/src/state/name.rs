@@ -57,7 +57,8 @@ pub(super) fn lookup(run: &Path, name: &str) -> Option<String> {
     }
     let id = fs::read_link(link(run, name)).ok()?.into_os_string().into_string().ok()?;
     let new = run.join("containers").join(format!(".new-{id}"));
-    let exists = is_id(&id) && (StateDir::of_id(run, &id).path().is_dir() || new.is_dir());
+    // In this order: between the two looks it may get its final name.
+    let exists = is_id(&id) && (new.is_dir() || StateDir::of_id(run, &id).path().is_dir());
     exists.then_some(id)
 }
 

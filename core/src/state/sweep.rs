@@ -23,26 +23,29 @@ pub(crate) fn sweep(run: &Path) -> Result<()> {
 
 /// Removes what is left of one container, if it has no helper.
 pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
-    let _lock = match dir.lock() {
-        Ok(Some(lock)) => lock,
-        Ok(None) => return Ok(()),
+    match dir.has_helper() {
+        Ok(false) => {}
+        Ok(true) => return Ok(()),
         // Its removal was begun and not finished; a directory is removed last.
         Err(error) if error.kind() == ErrorKind::NotFound => return remove_tree(dir.path()),
         Err(error) => return Err(error),
-    };
+    }
+    // One at a time, and whoever comes second need not wait; the container's
+    // own lock says something else.
+    let Some(_alone) = Held::if_free(dir.path())? else { return Ok(()) };
     let meta = dir.meta()?;
     let record = wait::read(&dir.exit_file()?)?;
-    if record.is_some() && !meta.removed {
-        return Ok(());
-    }
     // pid 1 has died with its helper; what shared no pid namespace is killed
-    // with the groups.
+    // with the groups. They may be there after the record was written.
     if !meta.groups.is_none() {
         meta.groups.kill()?;
         meta.groups.remove()?;
     }
     if meta.removed {
         return dir.remove(run, &meta);
+    }
+    if record.is_some() {
+        return Ok(());
     }
     let lost = serde_json::to_vec(&Exit::lost()).unwrap_or_default();
     let path = dir.path().join("exit.json");
@@ -63,9 +66,8 @@ fn half_made(run: &Path) -> Result<()> {
         }
     }
     for dir in found {
-        match dir.lock() {
-            Ok(None) => {}
-            Ok(Some(_)) | Err(_) => remove_tree(&dir.path)?,
+        if !dir.has_helper().unwrap_or(false) {
+            remove_tree(&dir.path)?;
         }
     }
     Ok(())

@@ -2,12 +2,13 @@
 //! single thread.
 //!
 //! ```text
-//! host RUN DATA loop|hold|leave|wait SPEC      SPEC is a RunSpec as JSON
+//! host RUN DATA loop|hold|leave|wait|closed SPEC      SPEC is a RunSpec as JSON
 //! ```
 //!
 //! `loop` runs containers in four threads until it is killed, `hold` starts
 //! one, prints its id and waits, `leave` starts one, prints its id and ends,
-//! `wait` runs one to its end.
+//! `wait` runs one to its end, `closed` too, with its standard streams closed
+//! as only a host without Rust's runtime can have them.
 
 use std::env;
 use std::error::Error;
@@ -27,6 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         data: Some(data.into()),
         ..RuntimeOptions::default()
     };
+    if mode == "closed" {
+        (0..3).try_for_each(nix::unistd::close)?;
+    }
     let runtime = Runtime::open(&options)?;
     if mode == "loop" {
         let failed = thread::scope(|scope| {
@@ -43,7 +47,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         return failed.map_or(Ok(()), |error| Err(error.into()));
     }
     let container = runtime.run(&spec, RunOptions::default())?;
-    if mode == "wait" {
+    if mode == "closed"
+        && (0..3)
+            .any(|number| std::fs::exists(format!("/proc/self/fd/{number}")).is_ok_and(|is| is))
+    {
+        return Err("a descriptor of the library is in the place of a stream".into());
+    }
+    if mode == "wait" || mode == "closed" {
         return match container.wait(None)? {
             Some(exit) if exit.success() => Ok(()),
             exit => Err(format!("{exit:?}").into()),

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use super::{Inherited, at};
 use crate::fault::{Call, Fault, Step};
-use crate::sys::{self, Fork};
+use crate::sys::{self, Errno, Fork};
 
 /// CAP_KILL: signals must reach a program of another user.
 const KILL_ONLY: u64 = 1 << 5;
@@ -31,17 +31,25 @@ fn reap(program: i32, inherited: &Inherited) -> ! {
     let _ = sys::capset(KILL_ONLY, KILL_ONLY, 0);
     let _ = sys::no_new_privs();
     loop {
-        match sys::next_signal() {
-            Ok(sys::SIGCHLD) => {
-                while let Ok(Some(ended)) = sys::wait(-1, false) {
-                    if ended.pid == program {
-                        finish(ended.status, inherited);
-                    }
-                }
-            }
+        let (hang, signal) = match sys::next_signal() {
+            Ok(signal) => (false, signal),
+            Err(Errno::EINTR) => continue,
+            // Without signals the ends of its children are still heard of.
+            Err(_) => (true, sys::SIGCHLD),
+        };
+        if signal != sys::SIGCHLD {
             // A program that is gone already has its SIGCHLD waiting.
-            Ok(signal) => drop(sys::kill(program, signal)),
-            Err(_) => {}
+            let _ = sys::kill(program, signal);
+            continue;
+        }
+        loop {
+            match sys::wait(-1, hang) {
+                Ok(Some(ended)) if ended.pid == program => finish(ended.status, inherited),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                // How the program ends cannot be known any more.
+                Err(_) => sys::exit(125),
+            }
         }
     }
 }

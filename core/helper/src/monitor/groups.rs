@@ -143,9 +143,12 @@ impl Groups {
     }
 }
 
-/// Removes the groups. A group whose last process has only just gone can be
-/// busy for a moment.
-pub(super) fn remove(plan: Plan<'_>) {
+/// Removes the groups; false if one stays. A group whose last process has only
+/// just gone can be busy for a moment; one in which the program has made groups
+/// of its own stays so.
+pub(super) fn remove(plan: Plan<'_>) -> bool {
+    let mut patience = 500_u32;
+    let mut gone = true;
     for record in plan.records() {
         let mut body = record.body;
         match record.kind {
@@ -154,14 +157,17 @@ pub(super) fn remove(plan: Plan<'_>) {
             _ => continue,
         }
         let Some(path) = body.string() else { continue };
-        for _ in 0..200 {
+        gone &= loop {
             match sys::rmdir(Fd::CWD, path) {
-                Ok(()) | Err(Errno::ENOENT) => break,
-                Err(_) if super::remove::directory(path).is_ok() => break,
+                Ok(()) | Err(Errno::ENOENT) => break true,
+                Err(_) if super::remove::directory(path).is_ok() => break true,
+                Err(_) if patience == 0 => break false,
                 Err(_) => drop(sys::poll(&mut [], Some(1_000_000))),
             }
-        }
+            patience = patience.saturating_sub(1);
+        };
     }
+    gone
 }
 
 fn write(dir: BorrowedFd, file: &CStr, bytes: &[u8]) -> sys::Result<()> {

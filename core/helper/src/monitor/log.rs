@@ -123,9 +123,12 @@ impl Log {
             self.used = 0;
         }
         if let Some(file) = &self.file {
-            // A full disk loses output, never the container.
-            let _ = sys::write_all(file.borrow(), frame);
-            self.used = self.used.saturating_add(size);
+            // A full disk loses output, never the container; nor does a part of
+            // a frame stay, behind which no reader would find the next one.
+            match sys::write_all(file.borrow(), frame) {
+                Ok(()) => self.used = self.used.saturating_add(size),
+                Err(_) => drop(sys::truncate(file.borrow(), self.used)),
+            }
         }
     }
 }

@@ -89,6 +89,7 @@ macro_rules! numbers {
     (@libc RT_SIGPROCMASK) => { libc::SYS_rt_sigprocmask };
     (@libc IOCTL) => { libc::SYS_ioctl };
     (@libc PWRITE64) => { libc::SYS_pwrite64 };
+    (@libc FTRUNCATE) => { libc::SYS_ftruncate };
     (@libc GETPID) => { libc::SYS_getpid };
     (@libc SOCKET) => { libc::SYS_socket };
     (@libc RECVMSG) => { libc::SYS_recvmsg };
@@ -153,6 +154,7 @@ numbers! {
     RT_SIGPROCMASK 14 135,
     IOCTL 16 29,
     PWRITE64 18 68,
+    FTRUNCATE 77 46,
     GETPID 39 172,
     SOCKET 41 198,
     SENDMSG 46 211,

@@ -112,6 +112,10 @@ pub(crate) fn write_at_start(fd: BorrowedFd, bytes: &[u8]) -> Result<()> {
     }
 }
 
+pub(crate) fn truncate(fd: BorrowedFd, size: u64) -> Result<()> {
+    call!(FTRUNCATE, fd.raw(), wide(size)).map(drop)
+}
+
 pub(crate) fn mkdir(dir: BorrowedFd, path: &CStr, mode: u32) -> Result<()> {
     call!(MKDIRAT, dir.raw(), text(path), mode as usize).map(drop)
 }
