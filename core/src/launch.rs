@@ -14,6 +14,7 @@ mod describe;
 mod fault;
 mod filesystem;
 pub(crate) mod groups;
+mod oci;
 mod plan;
 mod program;
 mod root;
@@ -210,6 +211,7 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
+    dir.write("config.json", &oci::document(&bytes, spec)?)?;
     let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `lock` | – | its `flock` is held, exclusively, as long as the container has a helper; all others only share it |
 //! | `meta.json` | host, before anything is made | [`Meta`] |
+//! | `config.json` | host, before the start | the plan as an OCI runtime document |
 //! | `status.json` | helper, at exec | process ids of helper and pid 1 |
 //! | `exit.json` | host empty, helper once | the exit record |
 //! | `log`, `log.1` | helper | output of a container that nobody reads from |
@@ -155,6 +156,17 @@ impl StateDir {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Adds a file.
+    pub(crate) fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        create(&path)?.write_all(contents).map_err(|error| io("write", &path, error))
+    }
+
+    /// The OCI runtime document, if there is one.
+    pub(crate) fn config(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&fs::read(self.path.join("config.json")).ok()?).ok()
     }
 
     /// What was recorded when it was made.

@@ -76,10 +76,17 @@ fn container_in_its_start_is_never_taken_for_a_dead_one() {
             }
             looks
         });
-        for _ in 0..libctr_tests::runs(100) {
-            assert!(fixture.run(&fixture.probe(&["uid"])).exit.success());
-        }
+        // The watcher ends before anything can fail the test.
+        let runs = 0..libctr_tests::runs(100);
+        let ended = runs.map(|_| fixture.try_start(&fixture.probe(&["uid"]))).map(|started| {
+            started.and_then(|container| container.output(b"", &libctr::spec::Limits::default()))
+        });
+        let ended: Vec<_> = ended.collect();
         done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for output in ended {
+            let output = output.expect("a run");
+            assert!(output.exit.success(), "{:?}", output.exit);
+        }
         watch.join().expect("thread")
     });
     assert!(looks > 0);
@@ -125,4 +132,33 @@ fn stop_signal_of_the_kernel_reaches_the_program_and_not_its_init() {
     container.kill(libc::SIGSTOP).expect("stop");
     let exit = container.stop(Duration::ZERO).expect("end");
     assert_eq!((exit.outcome, exit.signal), (Outcome::Signaled, Some(libc::SIGKILL)));
+}
+
+#[test]
+fn oci_document_says_what_was_executed() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["forever"]);
+    spec.read_only = true;
+    spec.user = Some("33:77".into());
+    spec.limits.memory = Some(64 << 20);
+    spec.limits.nofile = Some(99);
+    let container = fixture.start(&spec);
+    let config = container.info().expect("info").config.expect("a document");
+    let at = |pointer: &str| config.pointer(pointer).cloned().unwrap_or_default();
+    assert_eq!(at("/process/args"), serde_json::json!(["/probe", "forever"]));
+    let user = at("/process/user");
+    assert_eq!((&user["uid"], &user["gid"]), (&33.into(), &77.into()));
+    assert_eq!(at("/process/capabilities/effective"), serde_json::json!([]));
+    assert_eq!(at("/root"), serde_json::json!({"path": "/", "readonly": true}));
+    assert_eq!(at("/linux/resources/memory/limit"), serde_json::json!(67_108_864));
+    let mounts = at("/mounts");
+    let mounts = mounts.as_array().expect("a list");
+    let probe = mounts.iter().find(|mount| mount["destination"] == "/probe").expect("the probe");
+    assert_eq!((&probe["type"], &probe["options"][1]), (&"bind".into(), &"ro".into()));
+    let limits = at("/process/rlimits");
+    assert!(
+        limits.to_string().contains(r#"{"hard":99,"soft":99,"type":"RLIMIT_NOFILE"}"#),
+        "{limits}"
+    );
+    drop(container.stop(Duration::ZERO));
 }

@@ -63,6 +63,9 @@ pub struct Info {
     pub groups: crate::cgroup::Groups,
     /// The document it was run with, without defaults.
     pub spec: serde_json::Value,
+    /// What became of it: the OCI runtime document of the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<serde_json::Value>,
 }
 
 impl Container {
@@ -101,6 +104,7 @@ impl Container {
             root: meta.root,
             groups: meta.groups.clone(),
             spec: meta.spec.clone(),
+            config: self.dir.config(),
         })
     }
 }
