@@ -50,6 +50,27 @@ fn gone(fixture: &Fixture) {
 }
 
 #[test]
+fn removal_that_was_cut_short_is_finished_at_the_next_opening() {
+    let Some(fixture) = fixture() else { return };
+    for file in ["lock", "meta.json", "exit.json", "status.json"] {
+        let mut spec = fixture.probe(&["say", "x"]);
+        spec.remove = Some(false);
+        let container = fixture.start(&spec);
+        container.wait(None).expect("wait").expect("end");
+        let directory = container.directory().to_owned();
+        fs::remove_file(directory.join(file)).expect(file);
+        fixture.reopen();
+        // Without process ids alone it is whole.
+        assert_eq!(directory.exists(), file == "status.json", "{file}");
+        if directory.exists() {
+            fs::remove_file(directory.join("exit.json")).expect("record");
+            fixture.reopen();
+            assert!(!directory.exists());
+        }
+    }
+}
+
+#[test]
 fn host_killed_at_any_moment_leaves_nothing() {
     let Some(fixture) = fixture() else { return };
     let disk = Some(Writable::Disk);
