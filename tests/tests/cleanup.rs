@@ -50,27 +50,6 @@ fn gone(fixture: &Fixture) {
 }
 
 #[test]
-fn removal_that_was_cut_short_is_finished_at_the_next_opening() {
-    let Some(fixture) = fixture() else { return };
-    for file in ["lock", "meta.json", "exit.json", "status.json"] {
-        let mut spec = fixture.probe(&["say", "x"]);
-        spec.remove = Some(false);
-        let container = fixture.start(&spec);
-        container.wait(None).expect("wait").expect("end");
-        let directory = container.directory().to_owned();
-        fs::remove_file(directory.join(file)).expect(file);
-        fixture.reopen();
-        // Without process ids alone it is whole.
-        assert_eq!(directory.exists(), file == "status.json", "{file}");
-        if directory.exists() {
-            fs::remove_file(directory.join("exit.json")).expect("record");
-            fixture.reopen();
-            assert!(!directory.exists());
-        }
-    }
-}
-
-#[test]
 fn host_killed_at_any_moment_leaves_nothing() {
     let Some(fixture) = fixture() else { return };
     let disk = Some(Writable::Disk);
@@ -157,6 +136,16 @@ fn helper(directory: &Path) -> i32 {
     let text = fs::read_to_string(directory.join("status.json")).expect("status");
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     i32::try_from(json["helper"].as_i64().expect("number")).expect("process id")
+}
+
+#[test]
+fn helper_that_was_stopped_obeys() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["forever"]));
+    kill(Pid::from_raw(helper(container.directory())), Signal::SIGSTOP).expect("stop");
+    container.kill(9).expect("kill");
+    let exit = container.wait(Some(PATIENCE)).expect("wait").expect("end");
+    assert_eq!((exit.outcome, exit.signal), (Outcome::Signaled, Some(9)));
 }
 
 #[test]
