@@ -226,30 +226,6 @@ fn streams_are_as_given() {
 }
 
 #[test]
-fn host_with_closed_streams_can_run_containers() {
-    let Some(fixture) = fixture() else { return };
-    let directory = fixture.directory("shared");
-    let mut spec = fixture.probe(&["write", "/shared/ran", "yes"]);
-    spec.mounts.push(libctr::spec::Mount {
-        read_only: Some(false),
-        ..libctr::spec::Mount::bind(&directory, "/shared")
-    });
-    // Rust opens the null device in their places when a program starts; a host
-    // in another language has nothing there.
-    for mode in ["wait", "closed"] {
-        let status = std::process::Command::new("sh")
-            .args(["-c", "exec \"$0\" \"$@\" <&- >&- 2>&-", env!("CARGO_BIN_EXE_host")])
-            .args([fixture.path().join("run"), fixture.path().join("data")])
-            .args([mode, &spec.to_json().expect("document")])
-            .status()
-            .expect("host");
-        assert!(status.success(), "{mode}: {status}");
-        assert_eq!(fs::read_to_string(directory.join("ran")).expect("file"), "yes");
-        fs::remove_file(directory.join("ran")).expect("removed");
-    }
-}
-
-#[test]
 fn terminal_has_its_size_and_controls_the_program() {
     let Some(fixture) = fixture() else { return };
     let mut spec = fixture.probe(&[
