@@ -37,7 +37,7 @@ test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_V
 	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' \
 	    | grep -E '/($(VM_TESTS))-' >target/vm-tests
 	test -s target/vm-tests
-	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target -e LIBCTR_TEST_REQUIRE=$(LIBCTR_TEST_REQUIRE) -- \
+	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target -e LIBCTR_TEST_IMAGES=$(LIBCTR_TEST_IMAGES) -- \
 	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
 
 bench: ## latency beside bwrap, crun, runc and a plain process

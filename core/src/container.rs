@@ -227,12 +227,21 @@ impl Container {
         if signal == libc::SIGKILL {
             return self.control(Control::Kill);
         }
-        let init = self.running()?;
-        sys::pidfd_send_signal(init, signal).map_err(|errno| {
-            let error =
-                Error::sys(Stage::State, format!("pidfd_send_signal(pid 1, {signal})"), errno);
+        let failed = |errno| {
+            let error = Error::sys(Stage::State, format!("pidfd_send_signal({signal})"), errno);
             if errno == Errno::EINVAL { error.with_kind(ErrorKind::InvalidInput) } else { error }
-        })
+        };
+        let init = self.running()?;
+        // pid 1 passes signals on, but this one it cannot catch.
+        if signal == libc::SIGSTOP
+            && let Some(pids) = self.dir.pids()?
+        {
+            let program = sys::pidfd_open(pids.program).map_err(failed)?;
+            // The number was still the program's if pid 1 lives.
+            self.running()?;
+            return sys::pidfd_send_signal(program.as_fd(), signal).map_err(failed);
+        }
+        sys::pidfd_send_signal(init, signal).map_err(failed)
     }
 
     /// pid 1 of a container that runs.

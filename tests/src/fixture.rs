@@ -11,7 +11,7 @@ use libctr::{
 use tempfile::TempDir;
 
 use crate::leaks::{self, Before};
-use crate::skip::skip;
+use crate::skip::privileged;
 
 /// Tests of one process run one after the other: descriptors and children are
 /// the whole process' own.
@@ -37,11 +37,7 @@ pub struct Fixture {
 /// A fixture, or `None` after a printed skip where no container can be run.
 #[must_use]
 pub fn fixture() -> Option<Fixture> {
-    if !nix::unistd::geteuid().is_root() {
-        skip("containers need root in this version");
-        return None;
-    }
-    Some(Fixture::new())
+    privileged().then(Fixture::new)
 }
 
 impl Fixture {

@@ -102,7 +102,7 @@ pub(crate) fn children() -> BTreeSet<i32> {
 fn mounts(directory: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let directory = directory.to_string_lossy();
-    let ours = |line: &&str| line.contains(&*directory) || line.contains("libctr-");
+    let ours = |line: &&str| line.contains(&*directory);
     text.lines().filter(ours).map(str::to_owned).collect()
 }
 

@@ -14,6 +14,16 @@ pub fn skip(reason: &str) {
     let _ = writeln!(stderr(), "SKIP {test}: {reason}");
 }
 
+/// Whether this process may start containers; false after a skip.
+#[must_use]
+pub fn privileged() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        skip("containers need root in this version");
+    }
+    root
+}
+
 /// The directory of the test images, or a skip.
 #[must_use]
 pub fn images() -> Option<PathBuf> {

@@ -2,6 +2,7 @@
 //! library's symbols and name, and the programs of `bindings/c`, which are
 //! compiled here and run against the library.
 
+use libctr_tests::privileged;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -91,6 +92,9 @@ impl Place {
 
 #[test]
 fn hello_prints_what_the_readme_says() {
+    if !privileged() {
+        return;
+    }
     let place = Place::new();
     let printed = place.run(&place.compile("hello.c"), &[]);
     let lines: Vec<&str> = printed.lines().collect();
@@ -102,6 +106,9 @@ fn hello_prints_what_the_readme_says() {
 
 #[test]
 fn limits_are_reported_as_what_they_are() {
+    if !privileged() {
+        return;
+    }
     let place = Place::new();
     let printed = place.run(&place.compile("limits.c"), &[]);
     let lines: Vec<&str> = printed.lines().collect();
@@ -114,24 +121,36 @@ fn limits_are_reported_as_what_they_are() {
 
 #[test]
 fn null_and_wrong_sizes_are_errors() {
+    if !privileged() {
+        return;
+    }
     let place = Place::new();
     assert_eq!(place.run(&place.compile("tests/null.c"), &[]), "ok\n");
 }
 
 #[test]
 fn handles_keep_their_promises() {
+    if !privileged() {
+        return;
+    }
     let place = Place::new();
     assert_eq!(place.run(&place.compile("tests/handles.c"), &[]), "ok\n");
 }
 
 #[test]
 fn a_host_that_reaps_everything_never_meets_our_processes() {
+    if !privileged() {
+        return;
+    }
     let place = Place::new();
     assert_eq!(place.run(&place.compile("tests/reaper.c"), &[]), "ok\n");
 }
 
 #[test]
 fn loading_and_unloading_changes_nothing() {
+    if !privileged() {
+        return;
+    }
     let place = Place::new();
     let library = place.path("libctr.so.0");
     assert_eq!(place.run(&place.compile("tests/reload.c"), &[&library]), "ok\n");

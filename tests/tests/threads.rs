@@ -2,6 +2,7 @@
 //! leak, and nothing of the host's own state is changed.
 
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,12 +45,18 @@ fn thousand_containers_leave_a_busy_host_as_it_was() {
     assert_eq!(fixture.ask(&["say", "warm"]), "warm");
     let (done, next) = (AtomicBool::new(false), AtomicU32::new(0));
     let containers = runs(1000);
+    let ready = Barrier::new(1 + usize::try_from(THREADS).expect("a number"));
     let begun = Instant::now();
     thread::scope(|scope| {
         let over = Over(&done);
         for _ in 0..THREADS {
-            scope.spawn(|| allocate_until(&done));
+            scope.spawn(|| {
+                // Until its first instruction a thread has all signals blocked.
+                ready.wait();
+                allocate_until(&done);
+            });
         }
+        ready.wait();
         let before = HostState::look();
         thread::scope(|scope| {
             for _ in 0..8 {

@@ -212,7 +212,9 @@ impl Monitor {
     fn executed(&mut self) {
         self.started = Some(sys::monotonic_ns());
         self.started_at = sys::realtime_ns();
-        record::status(self.plan, sys::getpid(), self.pid, self.started_at);
+        let program = self.program.unwrap_or(self.pid);
+        let pids = [("helper", sys::getpid()), ("init", self.pid), ("program", program)];
+        record::status(self.plan, pids, self.started_at);
         let fds = [Some(self.pidfd.borrow()), self.terminal.as_ref().map(Fd::borrow)];
         tell(self.plan, Message::Started { pid: self.pid }, fds);
         // The terminal is the host's alone, or the log's.

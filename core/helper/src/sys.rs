@@ -28,6 +28,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32};
 pub(crate) struct Errno(pub(crate) i32);
 
 impl Errno {
+    pub(crate) const EPERM: Errno = Errno(1);
     pub(crate) const ENOENT: Errno = Errno(2);
     pub(crate) const EINTR: Errno = Errno(4);
     pub(crate) const EAGAIN: Errno = Errno(11);

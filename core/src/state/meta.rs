@@ -82,6 +82,8 @@ pub(crate) struct Pids {
     pub(crate) helper: i32,
     /// pid 1 of the container, likewise.
     pub(crate) init: i32,
+    /// The program, likewise: pid 1, or its child.
+    pub(crate) program: i32,
     /// Nanoseconds since 1970, at exec.
     pub(crate) started_at_ns: u64,
 }

@@ -160,6 +160,7 @@ pub(super) fn remove(plan: Plan<'_>) -> bool {
         gone &= loop {
             match sys::rmdir(Fd::CWD, path) {
                 Ok(()) | Err(Errno::ENOENT) => break true,
+                Err(_) if super::remove::directory(path).is_ok() => break true,
                 Err(_) if patience == 0 => break false,
                 Err(_) => drop(sys::poll(&mut [], Some(1_000_000))),
             }

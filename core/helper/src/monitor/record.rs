@@ -95,11 +95,12 @@ pub(super) fn write(plan: Plan<'_>, end: &End) {
 }
 
 /// Writes the process ids once the program was executed.
-pub(super) fn status(plan: Plan<'_>, helper: i32, init: i32, started_at_ns: u64) {
+pub(super) fn status(plan: Plan<'_>, pids: [(&str, i32); 3], started_at_ns: u64) {
     let mut json = Json { bytes: [0; 1024], used: 0, first: true };
     json.open("");
-    json.number("helper", Some(u64::from(helper.cast_unsigned())));
-    json.number("init", Some(u64::from(init.cast_unsigned())));
+    for (name, pid) in pids {
+        json.number(name, Some(u64::from(pid.cast_unsigned())));
+    }
     json.number("started_at_ns", Some(started_at_ns));
     json.push(b"}\n");
     json.write(plan, Field::Status);

@@ -27,9 +27,15 @@ pub(super) fn all(plan: Plan<'_>, occasion: u32) {
 
 fn tree(path: &CStr) -> sys::Result<()> {
     match sys::unlink(Fd::CWD, path) {
-        Err(Errno::EISDIR) => {}
-        other => return other,
+        Err(Errno::EISDIR) => directory(path),
+        other => other,
     }
+}
+
+/// Removes a directory with all that is in it. In the cgroup file system only
+/// directories can be removed, and a group takes its files with it; there this
+/// removes a group with the groups that its processes have made in it.
+pub(super) fn directory(path: &CStr) -> sys::Result<()> {
     let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
     let mut dir = sys::open(Fd::CWD, path, flags, 0)?;
     let mut depth = 0_usize;
@@ -73,7 +79,9 @@ fn empty(dir: &Fd) -> sys::Result<Option<Fd>> {
 fn remove(dir: &Fd, name: &CStr) -> sys::Result<Option<Fd>> {
     match sys::unlink(dir.borrow(), name) {
         Err(Errno::EISDIR) => {}
-        other => return other.map(|()| None),
+        // A file of a group.
+        Ok(()) | Err(Errno::EPERM) => return Ok(None),
+        Err(errno) => return Err(errno),
     }
     match sys::rmdir(dir.borrow(), name) {
         Ok(()) => Ok(None),
