@@ -6,6 +6,7 @@ use std::path::Path;
 use libctr::Outcome;
 use libctr::spec::Writable;
 use libctr_tests::{PATIENCE, fixture};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 #[test]
 fn removal_that_was_cut_short_is_finished_at_the_next_opening() {
@@ -46,4 +47,28 @@ fn groups_made_inside_are_removed_at_the_next_opening() {
     drop(fixture.reopen());
     assert!(!container.directory().exists());
     assert!(paths.iter().all(|path| !Path::new(path).exists()), "{paths:?}");
+}
+
+#[test]
+fn upper_layer_that_cannot_be_removed_is_removed_later() {
+    let Some(fixture) = fixture() else { return };
+    let mut spec = fixture.probe(&["forever"]);
+    spec.writable = Some(Writable::Disk);
+    let container = fixture.start(&spec);
+    let upper = fixture.options().data.expect("given").join("upper").join(container.id());
+    // Nothing on this file system is removed while something is mounted on it.
+    let busy = upper.join("fs/busy/below");
+    fs::create_dir_all(&busy).expect("directory");
+    let none: Option<&str> = None;
+    mount(Some("tmpfs"), &busy, Some("tmpfs"), MsFlags::empty(), none).expect("mount");
+    container.kill(9).expect("kill");
+    let exit = container.wait(Some(PATIENCE)).expect("wait").expect("end");
+    assert_eq!(exit.outcome, Outcome::Signaled);
+    assert!(upper.exists() && container.directory().exists());
+    let moved = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let point = moved.lines().filter_map(|line| line.split(' ').nth(4));
+    let point = point.filter(|point| point.contains(container.id())).last().expect("mount");
+    umount2(point, MntFlags::MNT_DETACH).expect("umount");
+    drop(fixture.reopen());
+    assert!(!upper.exists() && !container.directory().exists());
 }
