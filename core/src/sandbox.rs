@@ -31,7 +31,15 @@ pub(crate) struct Sandbox {
     pub(crate) prepared: Vec<UpperDirectory>,
     /// Directories of the host that lie on other file systems, shown through
     /// overlays of their own.
-    pub(crate) views: Vec<PathBuf>,
+    pub(crate) views: Vec<View>,
+}
+
+/// A directory of the host that lies on another file system.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) path: PathBuf,
+    /// As [`Sandbox::prepared`], relative to the view.
+    pub(crate) prepared: Vec<UpperDirectory>,
 }
 
 /// A directory of the upper layer.

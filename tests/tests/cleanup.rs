@@ -139,6 +139,16 @@ fn helper(directory: &Path) -> i32 {
 }
 
 #[test]
+fn helper_that_was_stopped_obeys() {
+    let Some(fixture) = fixture() else { return };
+    let container = fixture.start(&fixture.probe(&["forever"]));
+    kill(Pid::from_raw(helper(container.directory())), Signal::SIGSTOP).expect("stop");
+    container.kill(9).expect("kill");
+    let exit = container.wait(Some(PATIENCE)).expect("wait").expect("end");
+    assert_eq!((exit.outcome, exit.signal), (Outcome::Signaled, Some(9)));
+}
+
+#[test]
 fn helper_killed_means_lost_and_nothing_runs_on() {
     let Some(fixture) = fixture() else { return };
     for (init, remove) in [(true, true), (false, true), (true, false)] {

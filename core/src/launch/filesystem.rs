@@ -15,7 +15,7 @@ use nix::libc::{self, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME}
 use super::plan::Plan;
 use crate::error::{Error, Result, Stage};
 use crate::image::RootDirectory;
-use crate::sandbox::{Sandbox, Upper, UpperDirectory};
+use crate::sandbox::{Sandbox, Upper, UpperDirectory, View};
 use crate::spec::{Mount, MountKind, Network, RunSpec};
 
 /// Paths of the kernel's file systems that a container does not see, as
@@ -63,7 +63,8 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<
     devices(plan);
     files(plan, spec, root)?;
     for (index, view) in root.sandbox.views.iter().enumerate() {
-        copy_on_write(plan, root, &format!("v{index}"), view, view, false);
+        let View { path, prepared } = view;
+        copy_on_write(plan, root, &format!("v{index}"), path, path, prepared, false);
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
         add_mount(plan, root, index, mount)?;
@@ -270,7 +271,8 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
                 return Err(Error::invalid(Stage::Filesystem, message));
             }
             let read_only = mount.is_read_only();
-            copy_on_write(plan, root, &format!("c{index}"), source, &mount.target, read_only);
+            let name = format!("c{index}");
+            copy_on_write(plan, root, &name, source, &mount.target, &[], read_only);
         }
     }
     Ok(())
@@ -294,6 +296,7 @@ fn copy_on_write(
     name: &str,
     source: &Path,
     target: &Path,
+    prepared: &[UpperDirectory],
     read_only: bool,
 ) {
     let base = root.stage.join(name);
@@ -306,6 +309,9 @@ fn copy_on_write(
     });
     directory(plan, &upper, &top);
     directory(plan, &work, &plain(0o700));
+    for made in prepared {
+        directory(plan, &upper.join(&made.path), made);
+    }
     let flags = if read_only { option::READ_ONLY } else { 0 };
     plan.record(Kind::Overlay, |body| {
         body.u32(flags).path(source).path(inside(target)).path(&upper).path(&work);

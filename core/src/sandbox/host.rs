@@ -2,10 +2,11 @@
 //! else has to be shown.
 
 use std::fs;
+use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::UpperDirectory;
+use super::{UpperDirectory, View};
 
 /// Directories of the host that a container does not see: users' data, run
 /// time state, and file systems that come and go. They appear empty.
@@ -55,32 +56,60 @@ const KERNEL_FILE_SYSTEMS: [&str; 24] = [
 ];
 
 /// What to make in the upper layer, parents first, and which directories to
-/// show through overlays of their own.
-pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<PathBuf>) {
-    let hidden: Vec<PathBuf> = HIDDEN
-        .iter()
-        .map(Path::new)
-        .chain(also.iter().copied())
-        .filter_map(|path| path.strip_prefix("/").ok())
-        .map(Path::to_path_buf)
+/// show through overlays of their own. `also` is hidden besides what always is,
+/// and even if it is made only later.
+pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<View>) {
+    let always = HIDDEN.iter().map(|path| (Path::new(path), false));
+    let mut hidden: Vec<(PathBuf, bool)> = always
+        .chain(also.iter().map(|path| (*path, true)))
+        .map(|(path, later)| (real(root, path), later))
+        .filter(|(path, _)| path != Path::new(""))
         .collect();
-    let mut prepared: Vec<UpperDirectory> = Vec::new();
-    for path in &hidden {
-        hide(root, path, &mut prepared);
-    }
+    // Parents first: what lies in a hidden directory is hidden with it.
+    hidden.sort();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let views = submounts(&mounts)
-        .filter(|path| {
-            let relative = path.strip_prefix("/").unwrap_or(path);
-            !hidden.iter().any(|hidden| relative.starts_with(hidden)) && path.is_dir()
-        })
-        .collect();
-    (prepared, views)
+    let views = submounts(&mounts).filter_map(|path| {
+        let relative = path.strip_prefix("/").unwrap_or(&path);
+        if hidden.iter().any(|(hidden, _)| relative.starts_with(hidden)) || !path.is_dir() {
+            return None;
+        }
+        // A view covers what was prepared below its place.
+        let inside = hidden.iter().filter_map(|(hidden, later)| {
+            Some((hidden.strip_prefix(relative).ok()?.to_path_buf(), *later))
+        });
+        Some(View { prepared: prepare(&path, inside), path })
+    });
+    let views = views.collect();
+    (prepare(root, hidden.into_iter()), views)
+}
+
+/// Where a path of the host leads, relative to the root: the container has the
+/// same symbolic links, and it is their ends that must be hidden. What does
+/// not exist yet is taken as it is written.
+fn real(root: &Path, path: &Path) -> PathBuf {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    for known in relative.ancestors() {
+        if let Ok(found) = fs::canonicalize(root.join(known))
+            && let (Ok(found), Ok(rest)) = (found.strip_prefix(root), relative.strip_prefix(known))
+        {
+            return if rest == Path::new("") { found.into() } else { found.join(rest) };
+        }
+    }
+    relative.to_path_buf()
+}
+
+/// The directories of an upper layer over `root` that hide these paths.
+fn prepare(root: &Path, hidden: impl Iterator<Item = (PathBuf, bool)>) -> Vec<UpperDirectory> {
+    let mut prepared = Vec::new();
+    for (path, later) in hidden {
+        hide(root, &path, later, &mut prepared);
+    }
+    prepared
 }
 
 /// Adds an opaque directory for `path`, and plain ones for its parents. Only
-/// directories are hidden: a symbolic link leads to one that is.
-fn hide(root: &Path, path: &Path, prepared: &mut Vec<UpperDirectory>) {
+/// directories are hidden, and where it is wanted what may become one.
+fn hide(root: &Path, path: &Path, later: bool, prepared: &mut Vec<UpperDirectory>) {
     // What lies in a hidden directory is hidden with it; to make it would show
     // its name.
     if prepared.iter().any(|known| known.opaque && path.starts_with(&known.path)) {
@@ -91,18 +120,19 @@ fn hide(root: &Path, path: &Path, prepared: &mut Vec<UpperDirectory>) {
     ancestors.reverse();
     let mut wanted = Vec::new();
     for part in ancestors {
-        let Ok(metadata) = fs::symlink_metadata(root.join(part)) else { return };
-        if !metadata.is_dir() {
-            return;
-        }
+        let (mode, uid, gid) = match fs::symlink_metadata(root.join(part)) {
+            Ok(found) if found.is_dir() => (found.mode() & 0o7777, found.uid(), found.gid()),
+            Err(error) if later && error.kind() == IoErrorKind::NotFound => (0o755, 0, 0),
+            _ => return,
+        };
         if prepared.iter().any(|known| known.path == part) {
             continue;
         }
         wanted.push(UpperDirectory {
             path: part.to_path_buf(),
-            mode: metadata.mode() & 0o7777,
-            uid: metadata.uid(),
-            gid: metadata.gid(),
+            mode,
+            uid,
+            gid,
             opaque: part == path,
         });
     }
@@ -148,13 +178,29 @@ mod tests {
         let root = tempfile::tempdir().expect("directory");
         std::fs::create_dir_all(root.path().join("var/tmp")).expect("directory");
         std::fs::create_dir_all(root.path().join("home")).expect("directory");
-        let (prepared, _) = look(root.path(), &[Path::new("/opt/none"), Path::new("/home")]);
+        let (prepared, _) = look(root.path(), &[Path::new("/home")]);
         let paths: Vec<_> = prepared
             .iter()
             .map(|dir| (dir.path.to_str().unwrap_or_default(), dir.opaque))
             .collect();
         assert_eq!(paths, [("home", true), ("var", false), ("var/tmp", true)]);
         assert!(prepared.iter().all(|dir| dir.mode == 0o755));
+    }
+
+    #[test]
+    fn link_is_followed_and_what_is_made_later_is_hidden_too() {
+        let root = tempfile::tempdir().expect("directory");
+        std::fs::create_dir_all(root.path().join("disk/home/me")).expect("directory");
+        std::os::unix::fs::symlink("disk/home", root.path().join("home")).expect("link");
+        let also = [Path::new("/home/me/run"), Path::new("/opt/later/data")];
+        let (prepared, _) = look(root.path(), &also);
+        let paths: Vec<_> = prepared
+            .iter()
+            .map(|dir| (dir.path.to_str().unwrap_or_default(), dir.opaque))
+            .collect();
+        let opt = [("opt", false), ("opt/later", false), ("opt/later/data", true)];
+        assert_eq!(paths[..2], [("disk", false), ("disk/home", true)]);
+        assert_eq!(paths[2..], opt);
     }
 
     #[test]

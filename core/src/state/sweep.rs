@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Held, StateDir, ids, io, name, remove_tree};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::wait::{self, Exit};
 
 /// Looks at every container that has no helper: groups, upper layer and
@@ -23,18 +23,25 @@ pub(crate) fn sweep(run: &Path) -> Result<()> {
 
 /// Removes what is left of one container, if it has no helper.
 pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
+    // Its removal was begun and not finished: of the files any may be gone by
+    // then, and the directory is removed last.
+    let begun = |error: Error| match error.kind() {
+        ErrorKind::NotFound => remove_tree(dir.path()),
+        _ => Err(error),
+    };
     match dir.has_helper() {
         Ok(false) => {}
         Ok(true) => return Ok(()),
-        // Its removal was begun and not finished; a directory is removed last.
-        Err(error) if error.kind() == ErrorKind::NotFound => return remove_tree(dir.path()),
-        Err(error) => return Err(error),
+        Err(error) => return begun(error),
     }
     // One at a time, and whoever comes second need not wait; the container's
     // own lock says something else.
     let Some(_alone) = Held::if_free(dir.path())? else { return Ok(()) };
-    let meta = dir.meta()?;
-    let record = wait::read(&dir.exit_file()?)?;
+    let files = dir.meta().and_then(|meta| Ok((meta, dir.exit_file()?)));
+    let (meta, record) = match files {
+        Ok((meta, exit)) => (meta, wait::read(&exit)?),
+        Err(error) => return begun(error),
+    };
     // pid 1 has died with its helper; what shared no pid namespace is killed
     // with the groups. They may be there after the record was written.
     if !meta.groups.is_none() {

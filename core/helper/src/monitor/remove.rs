@@ -16,10 +16,10 @@ pub(super) fn all(plan: Plan<'_>, occasion: u32) {
     for mut body in plan.of(Kind::Remove) {
         let (Some(when), Some(path)) = (body.u32(), body.string()) else { continue };
         if when == when::ALWAYS || when == occasion {
-            // Once more after an error: nothing else comes back to it before
-            // the state directory is opened again.
-            if tree(path).is_err() {
-                let _ = tree(path);
+            // Once more after an error. What stays even then is found at the
+            // next opening by the container's own directory, the last of all.
+            if tree(path).is_err() && tree(path).is_err() {
+                return;
             }
         }
     }
@@ -39,13 +39,17 @@ pub(super) fn directory(path: &CStr) -> sys::Result<()> {
     let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
     let mut dir = sys::open(Fd::CWD, path, flags, 0)?;
     let mut depth = 0_usize;
+    // Whoever goes up again has removed something, or would come back for ever
+    // to what cannot be removed: an immutable file, a group in use.
+    let mut progress = false;
     loop {
-        match empty(&dir)? {
+        match empty(&dir, &mut progress)? {
             Some(child) => {
                 dir = child;
                 depth = depth.saturating_add(1);
             }
             None if depth == 0 => return sys::rmdir(Fd::CWD, path),
+            None if !core::mem::take(&mut progress) => return Err(Errno::EBUSY),
             None => {
                 dir = sys::open(dir.borrow(), c"..", flags, 0)?;
                 depth = depth.saturating_sub(1);
@@ -56,7 +60,7 @@ pub(super) fn directory(path: &CStr) -> sys::Result<()> {
 
 /// Removes what can be removed from a directory at once. Returns a
 /// subdirectory that is not empty, or `None` once nothing is left.
-fn empty(dir: &Fd) -> sys::Result<Option<Fd>> {
+fn empty(dir: &Fd, progress: &mut bool) -> sys::Result<Option<Fd>> {
     let mut buffer = [0_u8; 4096];
     loop {
         let length = sys::getdents(dir.borrow(), &mut buffer)?;
@@ -66,7 +70,7 @@ fn empty(dir: &Fd) -> sys::Result<Option<Fd>> {
         let mut found = Ok(None);
         sys::entries(buffer.get(..length).unwrap_or(&[]), |name| {
             if name != c"." && name != c".." && matches!(found, Ok(None)) {
-                found = remove(dir, name);
+                found = remove(dir, name, progress);
             }
         });
         if let Some(child) = found? {
@@ -76,15 +80,22 @@ fn empty(dir: &Fd) -> sys::Result<Option<Fd>> {
 }
 
 /// Removes one entry, or opens the directory that it is if that is not empty.
-fn remove(dir: &Fd, name: &CStr) -> sys::Result<Option<Fd>> {
+fn remove(dir: &Fd, name: &CStr, progress: &mut bool) -> sys::Result<Option<Fd>> {
     match sys::unlink(dir.borrow(), name) {
         Err(Errno::EISDIR) => {}
+        Ok(()) => {
+            *progress = true;
+            return Ok(None);
+        }
         // A file of a group.
-        Ok(()) | Err(Errno::EPERM) => return Ok(None),
+        Err(Errno::EPERM) => return Ok(None),
         Err(errno) => return Err(errno),
     }
     match sys::rmdir(dir.borrow(), name) {
-        Ok(()) => Ok(None),
+        Ok(()) => {
+            *progress = true;
+            Ok(None)
+        }
         Err(_) => {
             let flags = sys::O_RDONLY | sys::O_DIRECTORY | sys::O_NOFOLLOW;
             sys::open(dir.borrow(), name, flags, 0).map(Some)
