@@ -96,6 +96,10 @@ impl Runtime {
                 Ok(info) => list.push(info),
                 // It has ended and been removed meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // One damaged container does not hide the others.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                    log::warn!("container {id}: {error}");
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -115,6 +119,10 @@ impl Runtime {
                 Ok(meta) => layers.extend(meta.layers),
                 // It has ended and been removed meanwhile.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // One damaged container does not hide the others.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                    log::warn!("container {id}: {error}");
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -162,3 +162,24 @@ fn oci_document_says_what_was_executed() {
     );
     drop(container.stop(Duration::ZERO));
 }
+
+#[test]
+fn damaged_container_does_not_hide_the_others() {
+    let Some(fixture) = fixture() else { return };
+    let kept = |name: &str| {
+        let mut spec = fixture.probe(&["uid"]);
+        (spec.remove, spec.name) = (Some(false), Some(name.into()));
+        let container = fixture.start(&spec);
+        assert!(container.wait(None).expect("wait").is_some_and(|exit| exit.success()));
+        container
+    };
+    let (damaged, whole) = (kept("damaged"), kept("whole"));
+    std::fs::write(damaged.directory().join("meta.json"), "{").expect("meta.json");
+    let names: Vec<_> =
+        fixture.runtime().list().expect("list").into_iter().map(|i| i.name).collect();
+    assert_eq!(names, [Some("whole".to_owned())]);
+    let error = fixture.runtime().container(damaged.id()).expect_err("damaged");
+    assert_eq!((error.kind(), error.stage()), (ErrorKind::InvalidInput, Stage::State));
+    whole.remove(false).expect("remove");
+    damaged.remove(false).expect("remove");
+}

@@ -13,12 +13,14 @@ mod arch;
 mod fs;
 mod identity;
 mod process;
+mod socket;
 #[cfg(not(any(test, clippy)))]
 mod start;
 
 pub(crate) use fs::*;
 pub(crate) use identity::*;
 pub(crate) use process::*;
+pub(crate) use socket::*;
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, AtomicU32};
