@@ -33,9 +33,7 @@ fn memory_files_forbidden_are_replaced_by_an_unlinked_file() {
     if std::env::var_os(INNER).is_some() {
         return forbidden();
     }
-    if fixture().is_none() {
-        return;
-    }
+    let Some(_turn) = fixture() else { return };
     // The setting belongs to the pid namespace, so a new one does not touch
     // the machine's (Documentation/admin-guide/sysctl/vm.rst, memfd_noexec).
     let script = "test -e /proc/sys/vm/memfd_noexec || exit 77; \
