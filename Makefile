@@ -37,7 +37,10 @@ test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_V
 	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' \
 	    | grep -E '/($(VM_TESTS))-' >target/vm-tests
 	test -s target/vm-tests
-	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target -e LIBCTR_TEST_IMAGES=$(LIBCTR_TEST_IMAGES) -- \
+	# Only this directory is certain to be seen from inside.
+	mkdir -p target/vm-images
+	test -z "$(LIBCTR_TEST_IMAGES)" || cp -r --no-preserve=mode "$(LIBCTR_TEST_IMAGES)"/busybox-oci target/vm-images/
+	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target $(if $(LIBCTR_TEST_IMAGES),-e LIBCTR_TEST_IMAGES=$(CURDIR)/target/vm-images) -- \
 	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
 
 bench: ## latency beside bwrap, crun, runc and a plain process
