@@ -9,12 +9,14 @@
 
 #![no_std]
 #![no_main]
-#![allow(dead_code, reason = "the formats are shared with the host, which uses the other half")]
 
+#[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod fault;
 mod init;
+#[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod message;
 mod monitor;
+#[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod plan;
 mod sys;
 

@@ -333,20 +333,19 @@ impl Monitor {
         }
         let now = sys::monotonic_ns();
         // The program's own end, or that of pid 1 if the init was killed.
-        let program = match self.status.ended.load(Ordering::Acquire) {
-            1 => self.status.wait.load(Ordering::Relaxed),
-            _ => ended.status,
+        let (program, pid) = match self.status.ended.load(Ordering::Acquire) {
+            1 => (self.status.wait.load(Ordering::Relaxed), self.program),
+            _ => (ended.status, Some(self.pid)),
         };
         self.log.drain();
         let usage = self.groups.usage(ended.usage);
         let started = self.started.unwrap_or(now);
         let some_killed = usage.oom_kills.is_some_and(|kills| kills > 0);
-        let init_killed = self.status.ended.load(Ordering::Acquire) == 0;
         // Whose end it was only matters where both a count and a SIGKILL are.
         let oom_killed = some_killed
             && self.reason.is_none()
             && program & 0x7f == sys::SIGKILL
-            && oom::killed(if init_killed { Some(self.pid) } else { self.program }, started);
+            && oom::killed(pid, started);
         record::write(
             self.plan,
             &End {

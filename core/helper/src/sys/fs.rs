@@ -28,13 +28,11 @@ pub(crate) const MS_RDONLY: u64 = 1;
 pub(crate) const MS_REMOUNT: u64 = 32;
 pub(crate) const MS_BIND: u64 = 4096;
 pub(crate) const MS_REC: u64 = 16384;
-pub(crate) const MS_SLAVE: u64 = 1 << 19;
 pub(crate) const MS_PRIVATE: u64 = 1 << 18;
 
 pub(crate) const S_IFMT: u32 = 0o17_0000;
 pub(crate) const S_IFDIR: u32 = 0o4_0000;
 pub(crate) const S_IFCHR: u32 = 0o2_0000;
-pub(crate) const S_IFREG: u32 = 0o10_0000;
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
 pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;

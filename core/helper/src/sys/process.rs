@@ -9,7 +9,6 @@ pub(crate) const SIGTERM: i32 = 15;
 pub(crate) const SIGCHLD: i32 = 17;
 pub(crate) const CLONE_NEWCGROUP: u64 = 0x0200_0000;
 pub(crate) const POLLIN: i16 = 1;
-pub(crate) const POLLPRI: i16 = 2;
 const SIGNAL_SET: usize = 8;
 
 /// Which side of a fork this is.
