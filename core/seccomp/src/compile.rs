@@ -88,8 +88,7 @@ fn section(
         }
     }
     let ranges = ranges(profile, abis, &verdicts);
-    let wide = abis.iter().all(|abi| abi.is_wide());
-    let mut tree = Tree { assembler, verdicts: &verdicts, default: profile.default, wide };
+    let mut tree = Tree { assembler, verdicts: &verdicts, default: profile.default };
     let root = tree.search(&leaves(&ranges))?;
     assembler.load(NUMBER, root)
 }
@@ -101,12 +100,12 @@ fn add(verdicts: &mut HashMap<u32, Verdict>, rule: &Rule, abi: Abi) -> Result<()
     }
     let mut put = |number: u32, mut tests: Vec<Argument>| {
         tests.sort_by_key(|argument| argument.index);
-        let verdict = verdicts.entry(number).or_insert_with(Verdict::new);
+        let verdict = verdicts.entry(number).or_insert_with(|| Verdict::new(abi.is_wide()));
         if verdict.count() >= MAX_RULES {
             return Err(CompileError::TooLong);
         }
         verdict
-            .add(Chain { tests, action: rule.action }, abi.is_wide())
+            .add(Chain { tests, action: rule.action })
             .map_err(|_| CompileError::Contradiction(rule.name.clone()))
     };
     let repeated = (0..6)
@@ -205,8 +204,6 @@ struct Tree<'a> {
     assembler: &'a mut Assembler,
     verdicts: &'a HashMap<u32, Verdict>,
     default: Action,
-    /// Whether arguments have 64 bits.
-    wide: bool,
 }
 
 impl Tree<'_> {
@@ -238,11 +235,12 @@ impl Tree<'_> {
             Outcome::Rules(number) => number,
         };
         let mut next = self.assembler.returns(self.default.value())?;
-        if let Some(Verdict::Rules { tree, .. }) = self.verdicts.get(&number) {
+        if let Some(Verdict::Rules { tree, wide, .. }) = self.verdicts.get(&number) {
+            let wide = *wide;
             for chain in chains(tree).into_iter().rev() {
                 let mut label = self.assembler.returns(chain.action.value())?;
                 for test in chain.tests.iter().rev() {
-                    label = compare(self.assembler, *test, self.wide, label, next)?;
+                    label = compare(self.assembler, *test, wide, label, next)?;
                 }
                 next = label;
             }

@@ -68,15 +68,17 @@ impl Abi {
         }
     }
 
-    /// Whether its arguments have 64 bits. (Those of x32 have, in registers.)
+    /// Whether its arguments have 64 bits. (Those of x32 have in fact, but
+    /// libseccomp compares 32.)
     pub(crate) const fn is_wide(self) -> bool {
-        matches!(self, Abi::X86_64 | Abi::X32 | Abi::Aarch64)
+        matches!(self, Abi::X86_64 | Abi::Aarch64)
     }
 
     /// i386 has one call for all that sockets do and one for System V IPC;
     /// the first argument says which (net/socket.c, ipc/syscall.c). The name
     /// of that call and the argument's value.
-    pub(crate) fn multiplexed(self, name: &str) -> Option<(&'static str, u64)> {
+    #[must_use]
+    pub fn multiplexed(self, name: &str) -> Option<(&'static str, u64)> {
         const SOCKET: [&str; 20] = [
             "socket",
             "bind",

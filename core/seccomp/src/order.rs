@@ -17,8 +17,9 @@ use crate::profile::{Action, Argument, Compare};
 pub(crate) enum Verdict {
     /// The same for all arguments.
     Always(Action),
-    /// The first chain that holds; none: the default.
-    Rules { tree: Vec<Node>, count: usize },
+    /// The first chain that holds; none: the default. `wide`: arguments have
+    /// 64 bits.
+    Rules { tree: Vec<Node>, count: usize, wide: bool },
 }
 
 /// Conditions that must all hold, arguments ascending, and what then becomes
@@ -34,14 +35,14 @@ pub(crate) struct Chain {
 pub(crate) struct Contradiction;
 
 impl Verdict {
-    pub(crate) const fn new() -> Verdict {
-        Verdict::Rules { tree: Vec::new(), count: 0 }
+    pub(crate) const fn new(wide: bool) -> Verdict {
+        Verdict::Rules { tree: Vec::new(), count: 0, wide }
     }
 
-    /// Adds a rule. `wide`: arguments have 64 bits.
-    pub(crate) fn add(&mut self, chain: Chain, wide: bool) -> Result<(), Contradiction> {
-        let Verdict::Rules { tree, count } = self else { return Ok(()) };
-        let steps: Vec<Step> = chain.tests.iter().flat_map(|test| steps(test, wide)).collect();
+    /// Adds a rule.
+    pub(crate) fn add(&mut self, chain: Chain) -> Result<(), Contradiction> {
+        let Verdict::Rules { tree, count, wide } = self else { return Ok(()) };
+        let steps: Vec<Step> = chain.tests.iter().flat_map(|test| steps(test, *wide)).collect();
         if steps.is_empty() {
             *self = Verdict::Always(chain.action);
             return Ok(());

@@ -31,7 +31,7 @@ impl Call {
         match offset {
             0 => self.number,
             4 => self.arch,
-            16..64 if offset % 8 == 0 => low,
+            16..64 if offset.is_multiple_of(8) => low,
             16..64 if offset % 8 == 4 => high,
             _ => panic!("a load at {offset}"),
         }
