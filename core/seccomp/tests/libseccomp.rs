@@ -71,11 +71,13 @@ fn theirs(python: &str, profiles: &[Profile], machine: Machine) -> Vec<Option<Ve
         .expect("python");
     let mut input = child.stdin.take().expect("stdin");
     let lines: Vec<String> = profiles.iter().map(|p| line(p, machine).to_string()).collect();
-    let writer = std::thread::spawn(move || {
-        lines.iter().try_for_each(|line| writeln!(input, "{line}")).expect("write");
+    // Both at a time: neither pipe takes everything.
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            lines.iter().try_for_each(|line| writeln!(input, "{line}")).expect("write");
+        });
+        child.wait_with_output().expect("wait")
     });
-    let output = child.wait_with_output().expect("wait");
-    writer.join().expect("writer");
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).expect("text");
     let programs: Vec<_> = text.lines().map(program).collect();
