@@ -9,18 +9,13 @@
 //! Where no overlay can be mounted, the helper says so and a second attempt
 //! begins with a private copy of the root.
 
-pub(crate) mod channel;
 mod describe;
 mod fault;
 mod filesystem;
 pub(crate) mod groups;
 mod oci;
-mod plan;
-mod program;
 mod root;
 mod security;
-#[allow(unsafe_code, reason = "the two clones, and what runs between them and exec")]
-mod spawn;
 mod stdio;
 mod verdict;
 
@@ -32,7 +27,6 @@ use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
 use libctr_helper::plan::Field;
-use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
@@ -41,13 +35,14 @@ use stdio::Streams;
 use crate::cgroup::Setup;
 use crate::container::{Container, Started};
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::helper::plan::Plan;
+use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
 use crate::spec::{Network, Root, RunSpec, Seccomp, UserNamespace, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
-use plan::Plan;
 use root::RootParts;
 use verdict::{Failure, verdict};
 
@@ -212,7 +207,7 @@ fn attempt(
 
     let bytes = plan.to_bytes();
     dir.write("config.json", &oci::document(&bytes, spec)?)?;
-    let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
+    let helper = helper::start(&bytes, &keep, runtime.helper(), [dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
         Ok((pidfd, pid, terminal)) => {
@@ -324,32 +319,6 @@ fn open_directory(dir: &StateDir) -> Result<OwnedFd> {
 fn now() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(0))
-}
-
-/// Executes the helper, from the first place from which it can be.
-fn start_helper(
-    runtime: &Runtime,
-    plan: &[u8],
-    keep: &mut Vec<RawFd>,
-    dir: &Path,
-) -> Result<OwnedFd> {
-    let plan = program::memory_file(c"libctr-plan", plan, false)?;
-    keep.push(plan.as_raw_fd());
-    let start = |program: &OwnedFd| spawn::spawn(program.as_fd(), plan.as_fd(), keep);
-    if let Some(path) = runtime.helper() {
-        return start(&program::at(path)?);
-    }
-    let forbidden = |error: &Error| matches!(error.errno(), Some(libc::EACCES | libc::EPERM));
-    let mut started = program::sealed().and_then(|program| start(&program));
-    for directory in [dir, runtime.data()] {
-        match &started {
-            Err(error) if forbidden(error) => {
-                started = program::unlinked(directory).and_then(|program| start(&program));
-            }
-            _ => break,
-        }
-    }
-    started
 }
 
 /// Removes what was made, unless the start succeeds.

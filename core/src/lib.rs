@@ -41,6 +41,8 @@ pub(crate) mod process;
 
 pub mod cgroup;
 
+pub(crate) mod helper;
+
 pub(crate) mod launch;
 
 pub mod wait;

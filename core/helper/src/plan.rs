@@ -1,6 +1,6 @@
 //! The plan: flat bytes that say everything the program has to do.
 //!
-//! The host writes them (`core/src/launch/plan.rs`), the program reads them
+//! The host writes them (`core/src/helper/plan.rs`), the program reads them
 //! in place; nothing is left to look up, resolve or parse. A plan is
 //!
 //! ```text

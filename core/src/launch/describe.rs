@@ -8,8 +8,8 @@ use std::time::Duration;
 use libctr_helper::plan::{Field, Kind, controller, flag, when};
 use nix::libc;
 
-use super::plan::Plan;
 use crate::cgroup::{Controller, Groups};
+use crate::helper::plan::Plan;
 use crate::process::Process;
 use crate::spec::{Network, RunSpec};
 use crate::state::Meta;

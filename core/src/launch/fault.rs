@@ -203,9 +203,9 @@ impl Arguments<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::Plan;
     use super::{error, refuses_overlay};
     use crate::error::{ErrorKind, Stage};
+    use crate::helper::plan::Plan;
     use libctr_helper::fault::{Call, Fault, Step};
     use libctr_helper::plan::Kind;
     use nix::errno::Errno;

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use libctr_helper::plan::{Kind, option, strict};
 use nix::libc::{self, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
 
-use super::plan::Plan;
 use crate::error::{Error, Result, Stage};
+use crate::helper::plan::Plan;
 use crate::image::RootDirectory;
 use crate::sandbox::{Sandbox, Upper, UpperDirectory, View};
 use crate::spec::{Mount, MountKind, Network, RunSpec};

@@ -4,8 +4,8 @@
 use libctr_helper::plan::{Field, Kind, flag};
 use oci_spec::runtime::Capability;
 
-use super::plan::Plan;
 use crate::error::{Error, Result, Stage};
+use crate::helper::plan::Plan;
 use crate::process::Process;
 use crate::spec::{RunSpec, capability};
 
