@@ -1,6 +1,6 @@
 //! The run pipeline on the host's side, in order:
 //!
-//! root → process → groups → streams → state directory → plan → helper → verdict
+//! root → process → filter → groups → streams → state directory → plan → helper → verdict
 //!
 //! Everything that can fail for the caller's reasons fails before a process
 //! exists. What is made before the helper runs is recorded first and undone
@@ -15,6 +15,7 @@ mod filesystem;
 pub(crate) mod groups;
 mod oci;
 mod root;
+mod seccomp;
 mod security;
 mod stdio;
 mod verdict;
@@ -40,11 +41,12 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Network, Root, RunSpec, Seccomp, UserNamespace, Writable};
+use crate::spec::{Network, Root, RunSpec, UserNamespace, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use root::RootParts;
-use verdict::{Failure, verdict};
+use seccomp::Filter;
+use verdict::{Executed, Failure, verdict};
 
 /// What a run needs that no document can carry.
 #[derive(Debug, Default)]
@@ -72,6 +74,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let hostname = spec.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let config = root.image.as_ref().and_then(|image| image.config.config().as_ref());
     let process = process::resolve(spec, config, &root.sandbox.lowers, &hostname)?;
+    let filter = seccomp::filter(spec, security::bounding(spec)?)?;
     let setup = groups::choose(&id, &spec.limits)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
@@ -87,6 +90,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         id: &id,
         hostname: &hostname,
         process: &process,
+        filter: filter.as_ref(),
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -117,6 +121,7 @@ struct Start<'a> {
     id: &'a str,
     hostname: &'a str,
     process: &'a Process,
+    filter: Option<&'a Filter>,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -170,6 +175,7 @@ fn attempt(
     plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
     security::write(&mut plan, spec, process)?;
+    seccomp::write(&mut plan, spec, start.filter);
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -206,14 +212,14 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write("config.json", &oci::document(&bytes, spec)?)?;
+    dir.write("config.json", &oci::document(&bytes, spec, start.filter)?)?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), [dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
-        Ok((pidfd, pid, terminal)) => {
+        Ok(Executed { pid, pidfd, terminal, listener }) => {
             undo.disarm();
             let streams = [None, None, None];
-            let started = Started { helper, pid, pidfd, exit, terminal, streams };
+            let started = Started { helper, pid, pidfd, exit, terminal, listener, streams };
             Ok((dir.clone(), meta.clone(), started))
         }
         Err(error) => {
@@ -242,9 +248,6 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
         _ if matches!(spec.security.user_namespace, UserNamespace::Map { .. }) => {
             missing(Stage::User, "security.user_namespace with maps")
-        }
-        _ if matches!(spec.security.seccomp, Seccomp::Profile(_)) => {
-            missing(Stage::User, "security.seccomp with a profile")
         }
         _ if !nix::unistd::geteuid().is_root() => {
             missing(Stage::Launch, "running as an ordinary user")

@@ -18,7 +18,7 @@ pub enum Step {
     Network = 3,
     /// The root and what is mounted in it.
     Filesystem = 4,
-    /// Ids, capabilities, no_new_privs.
+    /// Ids, capabilities, no_new_privs, seccomp.
     User = 5,
     /// The working directory.
     Chdir = 6,
@@ -105,6 +105,7 @@ calls! {
     Fork = 45 "clone",
     Setsockopt = 46 "setsockopt",
     Close = 47 "close",
+    Seccomp = 48 "seccomp",
 }
 
 impl Step {
@@ -180,7 +181,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=47).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=48).contains(&call), "call {call}");
             }
         }
     }

@@ -184,9 +184,9 @@ impl Monitor {
         }
     }
 
-    /// One packet of pid 1: its terminal, "execve is next", a fault of eight
-    /// bytes, or the end of all packets, which means that the program was
-    /// executed.
+    /// One packet of pid 1: its terminal, "execve is next", the listener of the
+    /// filter, a fault of eight bytes, or the end of all packets, which means
+    /// that the program was executed.
     fn hear(&mut self, ended: bool) -> Result<(), Fault> {
         let mut bytes = [0_u8; 8];
         let packet = match sys::receive(self.setup.borrow(), &mut bytes) {
@@ -195,17 +195,34 @@ impl Monitor {
             packet => packet.unwrap_or_default(),
         };
         match packet {
+            Packet { fd: Some(listener), .. } if bytes.starts_with(b"n") => {
+                tell(self.plan, Message::Listener, [Some(listener.borrow()), None]);
+            }
             Packet { fd: Some(master), .. } => self.terminal = Some(master),
             // Its descriptor got lost: this process may have no more of them.
             Packet { length: 1, .. } if bytes.starts_with(b"t") => {
                 return Err(at(Step::Filesystem, Call::Send, NONE)(sys::Errno::EMFILE));
             }
+            Packet { length: 1, .. } if bytes.starts_with(b"n") => {
+                return Err(at(Step::User, Call::Send, NONE)(sys::Errno::EMFILE));
+            }
             Packet { length: 8, .. } => return Err(Fault::from_bytes(bytes)),
             Packet { length: 1, pid, .. } => self.program = pid,
-            _ if self.program.is_some() => self.executed(),
-            // It was killed while its root was put together.
-            _ => return Err(at(Step::Launch, Call::Died, NONE)(sys::Errno(0))),
+            _ => match self.status.fault.load(Ordering::Acquire) {
+                0 => return self.closed(),
+                fault => return Err(Fault::from_bytes(fault.to_le_bytes())),
+            },
         }
+        Ok(())
+    }
+
+    /// pid 1 and the program have closed their end.
+    fn closed(&mut self) -> Result<(), Fault> {
+        // If it was killed while its root was put together, there is none.
+        if self.program.is_none() {
+            return Err(at(Step::Launch, Call::Died, NONE)(sys::Errno(0)));
+        }
+        self.executed();
         Ok(())
     }
 

@@ -129,6 +129,11 @@ pub mod flag {
     pub const KEEP_CAPS: u64 = 1 << 6;
     /// A new session keyring is joined.
     pub const KEYRING: u64 = 1 << 7;
+    /// The filter of system calls has a listener, which goes to the host.
+    pub const LISTENER: u64 = 1 << 8;
+    /// CAP_SYS_ADMIN is kept up to execve: without `no_new_privs` the filter
+    /// needs it.
+    pub const FILTER_CAP: u64 = 1 << 9;
 }
 
 /// When a [`Kind::Remove`] path is removed.
@@ -226,6 +231,9 @@ numbered! {
         Environment = 51,
         /// A path to try to execute, in order: path.
         Program = 52,
+        /// The filter of system calls: `SECCOMP_FILTER_FLAG_…` u32, number of
+        /// instructions u32, instructions of eight bytes.
+        Filter = 60,
     }
 }
 

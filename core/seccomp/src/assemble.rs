@@ -26,11 +26,11 @@ pub struct Instruction {
 }
 
 impl Instruction {
-    /// The bytes as the kernel reads them.
+    /// The bytes as the kernel reads them; all our machines are little endian.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 8] {
-        let [a, b] = self.code.to_ne_bytes();
-        let [e, f, g, h] = self.operand.to_ne_bytes();
+        let [a, b] = self.code.to_le_bytes();
+        let [e, f, g, h] = self.operand.to_le_bytes();
         [a, b, self.jump_true, self.jump_false, e, f, g, h]
     }
 }

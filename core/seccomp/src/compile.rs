@@ -26,7 +26,7 @@ pub enum CompileError {
     /// The rules for this call contradict each other.
     Contradiction(String),
     /// A rule for this call speaks of an argument beyond the sixth.
-    NoSuchArgument(String, u8),
+    NoSuchArgument(String, usize),
 }
 
 impl fmt::Display for CompileError {
@@ -266,7 +266,8 @@ fn compare(
     if let Some(compare_) = opposite {
         return compare(to, Argument { compare: compare_, ..argument }, wide, fails, holds);
     }
-    let low_at = ARGUMENTS + 8 * u32::from(argument.index);
+    let index = u32::try_from(argument.index).unwrap_or(0);
+    let low_at = ARGUMENTS + 8 * index;
     let high_at = low_at + 4;
     let [low, high] = words(argument.value);
     if argument.compare == Compare::MaskedEqual {

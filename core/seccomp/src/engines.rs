@@ -26,6 +26,10 @@ pub const CAPABILITIES: u64 = {
     bits
 };
 
+/// Those of them that the engines give a program of uid 0: SYS_CHROOT. The
+/// profile for these is compiled when the library is built.
+pub const USUAL: u64 = 1 << 18;
+
 /// The profile for a program with this bounding set.
 #[must_use]
 pub fn profile(bounding: u64) -> Profile {

@@ -104,7 +104,7 @@ const FAILS: usize = 2;
 #[derive(Clone, Copy, Debug)]
 struct Key {
     /// Twice the argument's index, plus one for its upper word.
-    word: u8,
+    word: usize,
     kind: Kind,
     /// Precedence among comparisons of one word.
     rank: u8,

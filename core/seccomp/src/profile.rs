@@ -35,7 +35,7 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
     /// Which one: 0 to 5.
-    pub index: u8,
+    pub index: usize,
     /// How it is compared with `value`.
     pub compare: Compare,
     /// The value; for [`Compare::MaskedEqual`] the mask.

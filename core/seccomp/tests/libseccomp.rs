@@ -110,7 +110,7 @@ fn samples(profile: &Profile, machine: Machine) -> Vec<Call> {
         }
         for rule in &profile.rules {
             let related = profile.rules.iter().filter(|other| other.name == rule.name);
-            let values = |index: u8| -> Vec<u64> {
+            let values = |index: usize| -> Vec<u64> {
                 let mut values: Vec<u64> = related
                     .clone()
                     .flat_map(|rule| &rule.arguments)
@@ -230,7 +230,7 @@ fn said(profile: &Profile, machine: Machine, call: Call) -> Vec<u32> {
 fn holds(rule: &Rule, call: Call, narrow: bool, multiplexed: bool) -> bool {
     let cut = |value: u64| if narrow { value & 0xffff_ffff } else { value };
     let test = |argument: &Argument| {
-        let found = cut(call.arguments[usize::from(argument.index)]);
+        let found = cut(call.arguments[argument.index]);
         let value = cut(argument.value);
         if multiplexed && argument.index == 0 {
             return true;
@@ -311,7 +311,7 @@ fn argument(wide: bool) -> impl Strategy<Value = Argument> {
         2 => if wide { any::<u64>().boxed() } else { (0..0xffff_ffff_u64).boxed() },
         1 => if wide { (0_u64..4).prop_map(|high| (high << 32) | 3).boxed() } else { Just(7).boxed() },
     ];
-    (0_u8..6, operators, value.clone(), value).prop_map(|(index, compare, value, value_two)| {
+    (0_usize..6, operators, value.clone(), value).prop_map(|(index, compare, value, value_two)| {
         Argument { index, compare, value, value_two }
     })
 }

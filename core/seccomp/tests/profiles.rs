@@ -10,7 +10,7 @@ use libctr_seccomp::{
 use support::{Call, number, run};
 
 /// Index, comparison, value, second value.
-type Condition = (u8, Compare, u64, u64);
+type Condition = (usize, Compare, u64, u64);
 type Holds = fn(u64, u64) -> bool;
 
 fn profile(default: Action, rules: &[(&str, Action, &[Condition])]) -> Profile {
@@ -76,7 +76,7 @@ fn comparisons_see_all_64_bits_and_both_sides_of_the_value() {
             let program = x86(&profile(Action::Allow, &[("read", Action::Trap, rule)]));
             for argument in near {
                 let mut arguments = [value; 6];
-                arguments[usize::from(index)] = argument;
+                arguments[index] = argument;
                 let trapped = verdict(&program, arguments) == Action::Trap.value();
                 assert_eq!(trapped, holds(argument, value), "{compare:?} {argument:#x}");
             }

@@ -19,6 +19,7 @@ use oci_spec::runtime::{
     Spec, SpecBuilder, UserBuilder,
 };
 
+use super::seccomp::Filter;
 use super::security;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::spec::{Limits, RunSpec};
@@ -27,14 +28,19 @@ use crate::spec::{Limits, RunSpec};
 const VERSION: &str = "1.2.0";
 
 /// The document as JSON.
-pub(super) fn document(plan: &[u8], spec: &RunSpec) -> Result<Vec<u8>> {
+pub(super) fn document(plan: &[u8], spec: &RunSpec, filter: Option<&Filter>) -> Result<Vec<u8>> {
     let failed = |text: String| Error::new(Stage::State, ErrorKind::Internal, text);
     let plan = Plan::new(plan).ok_or_else(|| failed("the plan cannot be read back".into()))?;
-    let document = render(plan, spec).map_err(|error| failed(format!("config.json: {error}")))?;
+    let document =
+        render(plan, spec, filter).map_err(|error| failed(format!("config.json: {error}")))?;
     serde_json::to_vec(&document).map_err(|error| failed(format!("config.json: {error}")))
 }
 
-fn render(plan: Plan<'_>, spec: &RunSpec) -> std::result::Result<Spec, OciSpecError> {
+fn render(
+    plan: Plan<'_>,
+    spec: &RunSpec,
+    filter: Option<&Filter>,
+) -> std::result::Result<Spec, OciSpecError> {
     let number = |field| plan.get(field).unwrap_or(0);
     let id = |field| u32::try_from(number(field)).unwrap_or(u32::MAX);
     let user = UserBuilder::default()
@@ -67,6 +73,9 @@ fn render(plan: Plan<'_>, spec: &RunSpec) -> std::result::Result<Spec, OciSpecEr
         .readonly_paths(absolute(plan, Kind::ReadOnly));
     if let Some(group) = group(plan) {
         linux = linux.cgroups_path(group);
+    }
+    if let Some(filter) = filter {
+        linux = linux.seccomp(filter.document.clone());
     }
     let annotations = spec.annotations.clone().into_iter();
     SpecBuilder::default()

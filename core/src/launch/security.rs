@@ -11,7 +11,7 @@ use crate::spec::{RunSpec, capability};
 
 /// What a program of uid 0 has, as container engines have it (the numbers of
 /// linux/capability.h).
-const DEFAULT: u64 = bit(0) // CHOWN
+pub(super) const DEFAULT: u64 = bit(0) // CHOWN
     | bit(1) // DAC_OVERRIDE
     | bit(3) // FOWNER
     | bit(4) // FSETID
@@ -38,7 +38,7 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec, process: &Process) -> Resul
             body.u32(*group);
         });
     }
-    let wanted = set(spec)? & ours()?;
+    let wanted = bounding(spec)?;
     let added = named(&spec.security.capabilities.add)? & wanted;
     // Another user has only what was asked for by name, and that in its
     // ambient set too, because nothing else survives its exec.
@@ -50,6 +50,11 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec, process: &Process) -> Resul
     plan.flag(flag::KEEP_CAPS, process.uid != 0 && effective != 0);
     plan.flag(flag::NO_NEW_PRIVS, spec.security.no_new_privileges);
     Ok(())
+}
+
+/// The bounding set.
+pub(super) fn bounding(spec: &RunSpec) -> Result<u64> {
+    Ok(set(spec)? & ours()?)
 }
 
 /// Default, minus `drop`, plus `add`; `ALL` stands for all.

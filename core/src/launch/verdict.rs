@@ -35,15 +35,25 @@ impl From<Failure> for Error {
     }
 }
 
+/// What a start that succeeded leaves.
+pub(super) struct Executed {
+    pub(super) pid: i32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) terminal: Option<OwnedFd>,
+    /// The listener of the filter of system calls.
+    pub(super) listener: Option<OwnedFd>,
+}
+
 /// Waits for what the helper says of the start.
 pub(super) fn verdict(
     channel: &Channel,
     helper: &OwnedFd,
     plan: &[u8],
     cancel: Option<BorrowedFd<'_>>,
-) -> Result<(OwnedFd, i32, Option<OwnedFd>), Failure> {
+) -> Result<Executed, Failure> {
     let mut cancel = cancel;
     let mut cancelled = None;
+    let mut listener = None;
     loop {
         let message = match channel.receive(cancel) {
             Err(error) if error.kind() == ErrorKind::Cancelled => {
@@ -57,9 +67,13 @@ pub(super) fn verdict(
             }
             other => other?,
         };
+        if let Some((Message::Listener, [received, _])) = message {
+            listener = received;
+            continue;
+        }
         match (message, cancelled.take()) {
             (Some((Message::Started { pid }, [Some(pidfd), terminal])), None) => {
-                return Ok((pidfd, pid, terminal));
+                return Ok(Executed { pid, pidfd, terminal, listener });
             }
             (_, Some(error)) => return Err(error.into()),
             (Some((Message::Failed(fault), _)), None) => return Err(failed(plan, fault)),
