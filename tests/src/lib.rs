@@ -14,6 +14,7 @@
 mod fixture;
 mod host;
 mod leaks;
+pub mod listener;
 mod skip;
 
 pub use fixture::{Fixture, fixture, probe_path};
