@@ -13,6 +13,7 @@ use libctr_helper::message::{Control, Message};
 use super::fault;
 use crate::error::{Error, ErrorKind, Stage};
 use crate::helper::channel::{self, Channel};
+use nix::errno::Errno;
 
 /// Why an attempt failed.
 pub(super) enum Failure {
@@ -68,7 +69,9 @@ pub(super) fn verdict(
             other => other?,
         };
         if let Some((Message::Listener, [received, _])) = message {
-            listener = received;
+            // It got lost: this process may have no more descriptors.
+            let lost = || Error::sys(Stage::Launch, "recvmsg(seccomp listener)", Errno::EMFILE);
+            listener = Some(received.ok_or_else(lost)?);
             continue;
         }
         match (message, cancelled.take()) {
