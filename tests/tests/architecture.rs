@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("sys", &[]),
     ("tree", &["sys"]),
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("wait", &[]),
     ("state", &["cgroup", "sys", "tree", "wait"]),
     ("helper", &["sys"]),
+    ("userns", &["helper", "spec", "sys", "wait"]),
     (
         "launch",
         &[
@@ -31,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "spec",
             "state",
             "sys",
+            "userns",
             "wait",
         ],
     ),
