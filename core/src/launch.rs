@@ -147,7 +147,7 @@ fn attempt(
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
-            sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
+            sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
     setup.create()?;
