@@ -6,6 +6,7 @@
 //! this program do it in a process of its own.
 
 pub(crate) mod channel;
+pub(crate) mod fault;
 pub(crate) mod plan;
 mod program;
 #[allow(unsafe_code, reason = "the two clones, and what runs between them and exec")]
@@ -23,7 +24,7 @@ pub(crate) fn start(
     plan: &[u8],
     keep: &[RawFd],
     given: Option<&Path>,
-    directories: [&Path; 2],
+    directories: &[&Path],
 ) -> Result<OwnedFd> {
     let plan = program::memory_file(c"libctr-plan", plan, false)?;
     let mut keep = keep.to_vec();

@@ -10,7 +10,6 @@
 //! begins with a private copy of the root.
 
 mod describe;
-mod fault;
 mod filesystem;
 pub(crate) mod groups;
 mod oci;
@@ -41,9 +40,10 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Network, Root, RunSpec, UserNamespace, Writable};
+use crate::spec::{Network, Root, RunSpec, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
+use crate::userns::Users;
 use root::RootParts;
 use seccomp::Filter;
 use verdict::{Executed, Failure, verdict};
@@ -74,7 +74,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let hostname = spec.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let config = root.image.as_ref().and_then(|image| image.config.config().as_ref());
     let process = process::resolve(spec, config, &root.sandbox.lowers, &hostname)?;
-    let filter = seccomp::filter(spec, security::bounding(spec)?)?;
+    let users = Users::choose(&spec.security.user_namespace, process.uid, process.gid)?;
+    if let Some(users) = &users {
+        users.check(process.uid, process.gid, !spec.groups.is_empty())?;
+    }
+    let filter = seccomp::filter(spec, security::bounding(spec, users.as_ref())?)?;
     let setup = groups::choose(&id, &spec.limits)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
@@ -91,6 +95,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         hostname: &hostname,
         process: &process,
         filter: filter.as_ref(),
+        users: users.as_ref(),
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -122,6 +127,7 @@ struct Start<'a> {
     hostname: &'a str,
     process: &'a Process,
     filter: Option<&'a Filter>,
+    users: Option<&'a Users>,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -133,7 +139,7 @@ fn attempt(
     start: &Start<'_>,
     upper: &Upper,
 ) -> std::result::Result<(StateDir, Meta, Started), Failure> {
-    let Start { runtime, spec, root, process, setup, streams, cancel, .. } = *start;
+    let Start { runtime, spec, root, process, users, setup, streams, cancel, .. } = *start;
     let meta = meta(start, upper)?;
     let Created { dir, lock, exit, status } = StateDir::create(runtime.run_directory(), &meta)?;
     let undo = Undo { run: runtime.run_directory(), dir: &dir, meta: &meta };
@@ -146,7 +152,7 @@ fn attempt(
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
-            sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
+            sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
     setup.create()?;
@@ -165,16 +171,17 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        users,
         top: root.top,
         stage: dir.path(),
         hostname: start.hostname,
         unified: setup.groups.v2.is_some() && setup.groups.v1.is_empty(),
         volatile: meta.removed,
     };
-    describe::life(&mut plan, spec, process, &meta, runtime.run_directory(), dir.path());
+    describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process)?;
+    security::write(&mut plan, spec, process, users)?;
     seccomp::write(&mut plan, spec, start.filter);
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
@@ -213,7 +220,7 @@ fn attempt(
 
     let bytes = plan.to_bytes();
     dir.write("config.json", &oci::document(&bytes, spec, start.filter)?)?;
-    let helper = helper::start(&bytes, &keep, runtime.helper(), [dir.path(), runtime.data()])?;
+    let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
         Ok(Executed { pid, pidfd, terminal, listener }) => {
@@ -246,13 +253,6 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { network: Network::Nat, .. } => missing(Stage::Network, "network: nat"),
         RunSpec { publish, .. } if !publish.is_empty() => missing(Stage::Network, "publish"),
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
-        _ if matches!(spec.security.user_namespace, UserNamespace::Map { .. }) => {
-            missing(Stage::User, "security.user_namespace with maps")
-        }
-        _ if !nix::unistd::geteuid().is_root() => {
-            missing(Stage::Launch, "running as an ordinary user")
-                .map_err(|error: Error| error.with_hint("run as root"))
-        }
         _ => Ok(()),
     }
 }

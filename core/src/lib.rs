@@ -43,6 +43,8 @@ pub mod cgroup;
 
 pub(crate) mod helper;
 
+pub(crate) mod userns;
+
 pub(crate) mod launch;
 
 pub mod wait;

@@ -6,18 +6,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("sys", &[]),
     ("tree", &["sys"]),
     ("spec", &[]),
-    ("image", &["sys", "tree"]),
-    ("sandbox", &["sys", "tree"]),
+    ("image", &["sys", "tree", "userns"]),
+    ("sandbox", &["sys", "tree", "userns"]),
     ("process", &["spec", "sys"]),
     ("cgroup", &["sys"]),
     ("wait", &[]),
-    ("state", &["cgroup", "sys", "tree", "wait"]),
+    ("state", &["cgroup", "sys", "tree", "userns", "wait"]),
     ("helper", &["sys"]),
+    ("userns", &["helper", "spec", "sys", "tree", "wait"]),
     (
         "launch",
         &[
@@ -31,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "spec",
             "state",
             "sys",
+            "userns",
             "wait",
         ],
     ),
