@@ -3,9 +3,9 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use libctr::spec::{RunSpec, Seccomp};
+use libctr::spec::{IdMap, RunSpec, Seccomp, UserNamespace};
 use libctr::{ErrorKind, Outcome, Stage};
-use libctr_tests::{Fixture, fixture, listener};
+use libctr_tests::{Fixture, fixture, listener, outer};
 use serde_json::{Value, json};
 
 fn confined(fixture: &Fixture, profile: &Value, words: &[&str]) -> RunSpec {
@@ -286,6 +286,37 @@ fn profile_that_cannot_work_is_refused_before_anything_is_made() {
     let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent"});
     let (kind, stage, errno, text) = refusal(&profile);
     assert_eq!((kind, stage, errno), (ErrorKind::Unsupported, Stage::User, None), "{text}");
+}
+
+#[test]
+fn kernel_without_filters_is_an_error_and_unconfined_runs() {
+    let Some(fixture) = fixture() else { return };
+    let spec = fixture.probe(&["seccomp"]);
+    for errno in [libc::ENOSYS, libc::EINVAL] {
+        let number = u16::try_from(errno).expect("an errno");
+        let refusal = outer::without(&["seccomp"], number, || fixture.refusal(&spec));
+        let (kind, stage, found, text) = refusal;
+        assert_eq!((kind, stage, found), (ErrorKind::Unsupported, Stage::User, Some(errno)));
+        assert!(text.contains("seccomp(SECCOMP_SET_MODE_FILTER, 0x0, "), "{text}");
+        assert!(text.contains("CONFIG_SECCOMP_FILTER"), "{text}");
+    }
+    let plain = unconfined(&fixture, &["uid"]);
+    let answer = outer::without(&["seccomp"], 38, || fixture.answer(&plain));
+    assert_eq!(answer, "0 0 0 0");
+}
+
+#[test]
+fn filter_is_there_in_a_user_namespace() {
+    let Some(fixture) = fixture() else { return };
+    let map = || vec![IdMap { container: 0, host: 200_000, size: 65_536 }];
+    for (user, no_new_privileges) in [("0", true), ("0", false), ("1000:1000", false)] {
+        let mut spec = fixture.probe(&["seccomp", ",", "call", "native", "1000"]);
+        spec.security.user_namespace = UserNamespace::Map { uid_maps: map(), gid_maps: map() };
+        spec.security.no_new_privileges = no_new_privileges;
+        spec.user = Some(user.to_owned());
+        spec.rootfs = Some(fixture.rootfs("root"));
+        assert_eq!(fixture.answer(&spec), "2\nerror 38", "{user} {no_new_privileges}");
+    }
 }
 
 #[test]
