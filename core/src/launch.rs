@@ -12,6 +12,7 @@
 mod describe;
 mod filesystem;
 pub(crate) mod groups;
+mod landlock;
 mod oci;
 mod root;
 mod seccomp;
@@ -182,6 +183,7 @@ fn attempt(
     plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
     security::write(&mut plan, spec, process, users)?;
+    landlock::write(&mut plan, spec)?;
     seccomp::write(&mut plan, spec, start.filter);
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {

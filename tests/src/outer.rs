@@ -44,6 +44,7 @@ pub fn timed(program: &[Instruction]) -> Duration {
     std::thread::scope(|scope| scope.spawn(|| load(program)).join().expect("no panic"))
 }
 
+#[expect(clippy::disallowed_methods, reason = "a thread's own attribute, and it ends")]
 fn load(program: &[Instruction]) -> Duration {
     let length = u16::try_from(program.len()).expect("a length");
     let whole = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
