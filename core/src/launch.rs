@@ -11,6 +11,7 @@
 
 pub(crate) mod channel;
 mod describe;
+mod devices;
 mod fault;
 mod filesystem;
 pub(crate) mod groups;
@@ -47,6 +48,7 @@ use crate::sandbox::{self, Upper};
 use crate::spec::{Network, Root, RunSpec, Seccomp, UserNamespace, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
+use devices::Devices;
 use plan::Plan;
 use root::RootParts;
 use verdict::{Failure, verdict};
@@ -77,7 +79,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let hostname = spec.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let config = root.image.as_ref().and_then(|image| image.config.config().as_ref());
     let process = process::resolve(spec, config, &root.sandbox.lowers, &hostname)?;
-    let setup = groups::choose(&id, &spec.limits)?;
+    let devices = devices::resolve(spec)?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -92,6 +95,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         id: &id,
         hostname: &hostname,
         process: &process,
+        devices: &devices,
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -122,6 +126,7 @@ struct Start<'a> {
     id: &'a str,
     hostname: &'a str,
     process: &'a Process,
+    devices: &'a Devices,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -149,7 +154,7 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
         }
     }
-    setup.create()?;
+    let filtered = setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -165,6 +170,7 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        devices: start.devices,
         top: root.top,
         stage: dir.path(),
         hostname: start.hostname,
@@ -174,7 +180,7 @@ fn attempt(
     describe::life(&mut plan, spec, process, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process)?;
+    security::write(&mut plan, spec, process, filtered)?;
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -211,7 +217,10 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write("config.json", &oci::document(&bytes, spec)?)?;
+    dir.write(
+        "config.json",
+        &oci::document(&bytes, spec, filtered.then_some(&start.devices.filter))?,
+    )?;
     let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {

@@ -7,6 +7,7 @@
 //! lie in a root that may be hostile and are only ever reached through
 //! [`root::Root`].
 
+mod device;
 mod overlay;
 mod root;
 mod terminal;
@@ -48,7 +49,8 @@ pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, 
     sys::detach(c".").map_err(failed(Call::Umount, none))?;
     sys::chdir(c"/").map_err(failed(Call::Chdir, none))?;
     if plan.has(flag::READ_ONLY) {
-        let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY;
+        // What is not named is taken away.
+        let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY | sys::MS_NODEV;
         sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, none))?;
     }
     Ok(terminal)
@@ -69,7 +71,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
         Kind::RootBind => *place = Some(bound_root(record)?),
         Kind::Filesystem
         | Kind::Directory
-        | Kind::Node
+        | Kind::Device
         | Kind::Symlink
         | Kind::File
         | Kind::Bind
@@ -99,12 +101,7 @@ fn inside(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
             let path = body.string().ok_or(broken)?;
             root.directory(path, mode).map(drop).map_err(failed(Call::Mkdir, index))
         }
-        Kind::Node => {
-            let mut number = || body.u32().ok_or(broken);
-            let (mode, major, minor) = (number()?, number()?, number()?);
-            let path = body.string().ok_or(broken)?;
-            root.node(path, mode, major, minor).map_err(failed(Call::Mknod, index))
-        }
+        Kind::Device => device::make(record, root),
         Kind::Symlink => {
             let contents = body.string().ok_or(broken)?;
             let path = body.string().ok_or(broken)?;
@@ -131,9 +128,10 @@ fn bound_root(record: Record<'_>) -> Result<Root, Fault> {
     let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
     let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
     // What the host's mount forbids its own users says nothing about a root:
-    // an overlay would not take it over either.
-    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC;
-    sys::mount_clear(tree.borrow(), host).map_err(failed(Call::MountSetattr, index))?;
+    // an overlay would not take it over either. Nodes in it are dead in both.
+    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC;
+    sys::mount_change(tree.borrow(), sys::MOUNT_ATTR_NODEV, host)
+        .map_err(failed(Call::MountSetattr, index))?;
     let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
         .map_err(failed(Call::Open, index))?;
     sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
@@ -148,9 +146,10 @@ fn bind(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let target = body.string().ok_or(broken)?;
     let recursive = flags & option::RECURSIVE != 0;
     let tree = sys::open_tree(Fd::CWD, source, recursive).map_err(failed(Call::OpenTree, index))?;
-    if flags & option::READ_ONLY != 0 {
-        sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
-            .map_err(failed(Call::MountSetattr, index))?;
+    let bits = [(option::READ_ONLY, sys::MOUNT_ATTR_RDONLY), (option::NODEV, sys::MOUNT_ATTR_NODEV)];
+    let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, attribute)| set | attribute);
+    if set != 0 {
+        sys::mount_setattr(tree.borrow(), set).map_err(failed(Call::MountSetattr, index))?;
     }
     let onto = match flags & option::FILE {
         0 => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
@@ -159,9 +158,10 @@ fn bind(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
 }
 
-/// Whether a record makes a file or directory and mounts nothing.
+/// Whether a record makes a file or directory and mounts nothing. (A device
+/// that is mounted says so itself.)
 const fn makes_only(kind: Kind) -> bool {
-    matches!(kind, Kind::Directory | Kind::Node | Kind::Symlink | Kind::File)
+    matches!(kind, Kind::Directory | Kind::Device | Kind::Symlink | Kind::File)
 }
 
 /// mount(2) on the current directory: the target was opened inside the root,

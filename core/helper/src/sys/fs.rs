@@ -25,6 +25,7 @@ const AT_EMPTY_PATH: usize = 0x1000;
 const AT_RECURSIVE: usize = 0x8000;
 
 pub(crate) const MS_RDONLY: u64 = 1;
+pub(crate) const MS_NODEV: u64 = 4;
 pub(crate) const MS_REMOUNT: u64 = 32;
 pub(crate) const MS_BIND: u64 = 4096;
 pub(crate) const MS_REC: u64 = 16384;
@@ -149,6 +150,12 @@ pub(crate) fn fchown(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
     call!(FCHOWN, fd.raw(), uid as usize, gid as usize).map(drop)
 }
 
+/// fchownat(2); a symbolic link is not followed.
+pub(crate) fn fchownat(dir: BorrowedFd, path: &CStr, uid: u32, gid: u32) -> Result<()> {
+    const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+    call!(FCHOWNAT, dir.raw(), text(path), uid as usize, gid as usize, AT_SYMLINK_NOFOLLOW).map(drop)
+}
+
 pub(crate) fn fsetxattr(fd: BorrowedFd, name: &CStr, value: &[u8]) -> Result<()> {
     call!(FSETXATTR, fd.raw(), text(name), address(value), value.len(), 0).map(drop)
 }
@@ -262,9 +269,9 @@ pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
     .map(drop)
 }
 
-/// mount_setattr(2): clears attributes of one mount.
-pub(crate) fn mount_clear(mount: BorrowedFd, clear: u64) -> Result<()> {
-    let attributes: [u64; 4] = [0, clear, 0, 0];
+/// mount_setattr(2): sets and clears attributes of one mount.
+pub(crate) fn mount_change(mount: BorrowedFd, set: u64, clear: u64) -> Result<()> {
+    let attributes: [u64; 4] = [set, clear, 0, 0];
     call!(
         MOUNT_SETATTR,
         mount.raw(),

@@ -1,0 +1,301 @@
+//! The container's devices: looked up on the host, as nodes for the helper and
+//! as rules for the control group.
+//!
+//! Numbers, mode and owner are those of the host's node at this moment. A
+//! directory stands for all devices below it, as with Docker; symbolic links
+//! in it are passed over. Errors: stage `filesystem`, with the key.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use libctr_helper::plan::Kind;
+use nix::libc;
+
+use super::filesystem::inside;
+use super::plan::Plan;
+use super::security;
+use crate::cgroup::{self, DeviceFilter, DeviceKind, DeviceRule};
+use crate::error::{Error, Result, Stage};
+use crate::spec::{DeviceAccess, RunSpec};
+
+/// Default devices (OCI runtime specification, config-linux.md), but for the
+/// link `ptmx`.
+const DEFAULT: [(&str, u32, u32); 6] = [
+    ("dev/null", 1, 3),
+    ("dev/zero", 1, 5),
+    ("dev/full", 1, 7),
+    ("dev/random", 1, 8),
+    ("dev/urandom", 1, 9),
+    ("dev/tty", 5, 0),
+];
+
+/// What the container's `/dev` has of its own.
+const RESERVED: [&str; 8] = [
+    "dev/fd",
+    "dev/stdin",
+    "dev/stdout",
+    "dev/stderr",
+    "dev/ptmx",
+    "dev/pts",
+    "dev/shm",
+    "dev/mqueue",
+];
+
+/// Bounds of one directory.
+const MOST_ENTRIES: usize = 10_000;
+const MOST_LEVELS: usize = 16;
+
+/// All devices of a container.
+#[derive(Debug)]
+pub(super) struct Devices {
+    /// By the path inside, relative to the root.
+    nodes: BTreeMap<PathBuf, Node>,
+    pub(super) filter: DeviceFilter,
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    /// On the host.
+    path: PathBuf,
+    /// Type and permissions.
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    number: cgroup::Device,
+}
+
+impl Node {
+    fn of(path: PathBuf, metadata: &Metadata) -> Node {
+        Node {
+            path,
+            mode: metadata.mode() & (libc::S_IFMT | 0o777),
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            number: number(metadata),
+        }
+    }
+
+    fn rule(&self, access: DeviceAccess) -> DeviceRule {
+        let block = self.mode & libc::S_IFMT == libc::S_IFBLK;
+        DeviceRule {
+            kind: if block { DeviceKind::Block } else { DeviceKind::Character },
+            major: Some(self.number.major),
+            minor: Some(self.number.minor),
+            access: cgroup::DeviceAccess::new(access.read, access.write, access.mknod),
+        }
+    }
+}
+
+/// Major and minor number of a device.
+fn number(metadata: &Metadata) -> cgroup::Device {
+    let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let device = metadata.rdev();
+    cgroup::Device {
+        major: part(nix::sys::stat::major(device)),
+        minor: part(nix::sys::stat::minor(device)),
+    }
+}
+
+fn is_device(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() || metadata.file_type().is_block_device()
+}
+
+/// Whether this is one that every container has.
+pub(super) fn is_default(metadata: &Metadata) -> bool {
+    let number = number(metadata);
+    metadata.file_type().is_char_device()
+        && DEFAULT.iter().any(|(_, major, minor)| (number.major, number.minor) == (*major, *minor))
+}
+
+/// Looks all devices up. One of the caller's takes the place of a default one.
+pub(super) fn resolve(spec: &RunSpec) -> Result<Devices> {
+    let mut nodes = BTreeMap::new();
+    for (target, major, minor) in DEFAULT {
+        let path = Path::new("/").join(target);
+        let number = cgroup::Device { major, minor };
+        let node = Node { path, mode: libc::S_IFCHR | 0o666, uid: 0, gid: 0, number };
+        nodes.insert(PathBuf::from(target), node);
+    }
+    let mut filter = DeviceFilter { rules: Vec::new(), asked: security::needs_filter(spec) };
+    for (index, device) in spec.devices.iter().enumerate() {
+        let key = format!("devices[{index}]");
+        let access = device.access;
+        for (target, node) in find(&key, &device.path, inside(device.target()))? {
+            filter.rules.push(node.rule(access));
+            nodes.insert(target, node);
+        }
+        // Without a filter a node is open to all that its mode allows.
+        if filter.asked.is_none() && !(access.read && access.write) {
+            filter.asked = Some(format!("{key}.access (\"{access}\")"));
+        }
+    }
+    Ok(Devices { nodes, filter })
+}
+
+/// The device at a path, or those below it, by their paths inside.
+fn find(key: &str, path: &Path, target: &Path) -> Result<Vec<(PathBuf, Node)>> {
+    let metadata = fs::metadata(path).map_err(|error| {
+        Error::io(Stage::Filesystem, format!("{key}.path: stat({path:?})"), error)
+    })?;
+    let invalid = |text: String| Err(Error::invalid(Stage::Filesystem, text));
+    if is_device(&metadata) {
+        if is_reserved(target) {
+            return invalid(format!("{key}: /{} is the container's own", target.display()));
+        }
+        return Ok(vec![(target.to_owned(), Node::of(path.to_owned(), &metadata))]);
+    }
+    if !metadata.is_dir() {
+        return invalid(format!("{key}.path: {path:?} is no device"));
+    }
+    let mut found = Vec::new();
+    below(key, path, target, MOST_LEVELS, &mut 0, &mut found)?;
+    match found.is_empty() {
+        true => invalid(format!("{key}.path: no device in {path:?}")),
+        false => Ok(found),
+    }
+}
+
+fn is_reserved(target: &Path) -> bool {
+    RESERVED.iter().any(|reserved| target.starts_with(reserved))
+}
+
+fn below(
+    key: &str,
+    path: &Path,
+    target: &Path,
+    levels: usize,
+    entries: &mut usize,
+    found: &mut Vec<(PathBuf, Node)>,
+) -> Result<()> {
+    let failed = |call: &str, path: &Path| {
+        let call = format!("{key}.path: {call}({path:?})");
+        move |error| Error::io(Stage::Filesystem, call, error)
+    };
+    for entry in fs::read_dir(path).map_err(failed("readdir", path))? {
+        let entry = entry.map_err(failed("readdir", path))?;
+        *entries += 1;
+        let (path, target) = (entry.path(), target.join(entry.file_name()));
+        let metadata = entry.metadata().map_err(failed("lstat", &path))?;
+        if *entries > MOST_ENTRIES || (metadata.is_dir() && levels == 0) {
+            let bounds = format!("{MOST_ENTRIES} entries or {MOST_LEVELS} levels");
+            let text = format!("{key}.path: more than {bounds} at {path:?}");
+            return Err(Error::invalid(Stage::Filesystem, text));
+        }
+        if is_reserved(&target) {
+            // Such as the host's own terminals.
+        } else if metadata.is_dir() {
+            below(key, &path, &target, levels.saturating_sub(1), entries, found)?;
+        } else if is_device(&metadata) {
+            found.push((target, Node::of(path, &metadata)));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the nodes, and the links of a fresh `/dev`.
+pub(super) fn write(plan: &mut Plan, devices: &Devices) {
+    for (target, node) in &devices.nodes {
+        plan.record(Kind::Device, |body| {
+            body.u32(0).u32(node.mode).u32(node.uid).u32(node.gid);
+            body.u32(node.number.major).u32(node.number.minor).path(&node.path).path(target);
+        });
+    }
+    let links = [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+        ("pts/ptmx", "ptmx"),
+    ];
+    for (contents, name) in links {
+        plan.record(Kind::Symlink, |body| {
+            body.string(contents).string(format!("dev/{name}"));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Devices, resolve};
+    use crate::error::{Error, ErrorKind, Stage};
+    use crate::spec::{HostDevice, RunSpec};
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    fn of(devices: &[&str]) -> Result<Devices, Error> {
+        let devices = devices.iter().map(|text| text.parse::<HostDevice>().expect("device"));
+        resolve(&RunSpec { devices: devices.collect(), ..RunSpec::default() })
+    }
+
+    fn refusal(device: &str) -> (ErrorKind, Option<i32>, String) {
+        let error = of(&[device]).expect_err(device);
+        assert_eq!(error.stage(), Stage::Filesystem);
+        (error.kind(), error.errno(), error.message().to_owned())
+    }
+
+    #[test]
+    fn default_devices_need_no_host_and_no_rules() {
+        let devices = of(&[]).expect("devices");
+        let names: Vec<_> = devices.nodes.keys().map(|path| path.display().to_string()).collect();
+        let expected = ["dev/full", "dev/null", "dev/random", "dev/tty", "dev/urandom", "dev/zero"];
+        assert_eq!(names, expected);
+        assert_eq!((devices.filter.rules.len(), devices.filter.asked), (0, None));
+    }
+
+    #[test]
+    fn device_is_followed_and_has_the_hosts_numbers() {
+        let directory = tempfile::tempdir().expect("directory");
+        let link = directory.path().join("link");
+        symlink("/dev/zero", &link).expect("link");
+        let devices = of(&[&format!("{}:/dev/nought:r", link.display())]).expect("devices");
+        let node = &devices.nodes[Path::new("dev/nought")];
+        assert_eq!((node.number.major, node.number.minor, node.mode), (1, 5, 0o2_0666));
+        let rules: Vec<String> = devices.filter.rules.iter().map(ToString::to_string).collect();
+        assert_eq!(rules, ["c 1:5 r"]);
+        assert_eq!(devices.filter.asked.as_deref(), Some("devices[0].access (\"r\")"));
+        let whole = of(&["/dev/zero:/dev/a:rw", "/dev/full:/dev/b"]).expect("devices");
+        assert_eq!((whole.filter.rules.len(), whole.filter.asked), (2, None));
+    }
+
+    #[test]
+    fn directory_stands_for_what_is_below_but_for_the_containers_own() {
+        let devices = of(&["/dev"]).expect("devices");
+        assert!(devices.nodes.contains_key(Path::new("dev/null")));
+        assert!(!devices.nodes.keys().any(|path| path.starts_with("dev/pts")));
+        assert!(!devices.nodes.contains_key(Path::new("dev/ptmx")));
+        let elsewhere = of(&["/dev:/devices"]).expect("devices");
+        assert!(elsewhere.nodes.contains_key(Path::new("devices/null")));
+    }
+
+    #[test]
+    fn what_is_no_device_is_refused_with_its_key() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().display().to_string();
+        let (kind, errno, text) = refusal("/dev/no-such-device");
+        assert_eq!((kind, errno), (ErrorKind::NotFound, Some(2)));
+        assert_eq!(text, "devices[0].path: stat(\"/dev/no-such-device\")");
+        let invalid = |device: &str, expected: String| {
+            assert_eq!(refusal(device), (ErrorKind::InvalidInput, None, expected));
+        };
+        invalid("/proc/version", "devices[0].path: \"/proc/version\" is no device".into());
+        invalid(&path, format!("devices[0].path: no device in {path:?}"));
+        for own in ["/dev/ptmx", "/dev/stdin", "/dev/pts/0", "/dev/shm/x", "/dev/fd"] {
+            invalid(
+                &format!("/dev/null:{own}"),
+                format!("devices[0]: {own} is the container's own"),
+            );
+        }
+        let mut deep = directory.path().to_owned();
+        deep.extend(std::iter::repeat_n("d", 17));
+        std::fs::create_dir_all(&deep).expect("directories");
+        let (kind, _, text) = refusal(&path);
+        assert_eq!(kind, ErrorKind::InvalidInput);
+        assert!(
+            text.starts_with("devices[0].path: more than 10000 entries or 16 levels"),
+            "{text}"
+        );
+    }
+}
