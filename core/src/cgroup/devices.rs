@@ -54,8 +54,7 @@ pub(crate) use rule::{DeviceAccess, DeviceKind, DeviceRule};
 /// What a container's devices are limited to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeviceFilter {
-    /// What is allowed besides the default set. Of rules for the same device
-    /// the last holds.
+    /// What is allowed besides the default set.
     pub(crate) rules: Vec<DeviceRule>,
     /// What of the document would be a lie without the filter. `None`: the
     /// container can do without.
@@ -63,12 +62,16 @@ pub(crate) struct DeviceFilter {
 }
 
 impl DeviceFilter {
-    /// The default set and the rules of the caller.
+    /// The default set and the rules of the caller, those for the same devices
+    /// added up, as the kernel does in a v1 group: an access is allowed when
+    /// one rule covers all of it.
     pub(crate) fn all(&self) -> Vec<DeviceRule> {
         let mut all = DEFAULT.to_vec();
         for rule in &self.rules {
-            all.retain(|other| !other.is_about(rule));
-            all.push(*rule);
+            match all.iter_mut().find(|other| other.is_about(rule)) {
+                Some(other) => other.access = other.access.and(rule.access),
+                None => all.push(*rule),
+            }
         }
         all
     }
@@ -188,7 +191,8 @@ fn allow(group: &Path, filter: &DeviceFilter) -> Result<()> {
         match written {
             Ok(_) => {}
             Err(error)
-                if error.raw_os_error() == Some(libc::EPERM) && !filter.rules.contains(&rule) => {}
+                if error.raw_os_error() == Some(libc::EPERM)
+                    && !filter.rules.iter().any(|asked| asked.is_about(&rule)) => {}
             Err(error) => {
                 let call = format!("devices: write({:?}, {text:?})", group.join(FILE));
                 return Err(Error::io(Stage::Cgroup, call, error)

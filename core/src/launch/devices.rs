@@ -78,6 +78,11 @@ impl Node {
         }
     }
 
+    /// Whether every container may read and write it.
+    fn is_default(&self) -> bool {
+        is_default(self.mode & libc::S_IFMT == libc::S_IFCHR, self.number)
+    }
+
     fn rule(&self, access: DeviceAccess) -> DeviceRule {
         let block = self.mode & libc::S_IFMT == libc::S_IFBLK;
         DeviceRule {
@@ -103,11 +108,15 @@ fn is_device(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device() || metadata.file_type().is_block_device()
 }
 
-/// Whether this is one that every container has.
-pub(super) fn is_default(metadata: &Metadata) -> bool {
-    let number = number(metadata);
-    metadata.file_type().is_char_device()
-        && DEFAULT.iter().any(|(_, major, minor)| (number.major, number.minor) == (*major, *minor))
+/// Whether this is a device that every container has.
+pub(super) fn is_harmless(metadata: &Metadata) -> bool {
+    is_default(metadata.file_type().is_char_device(), number(metadata))
+}
+
+fn is_default(character: bool, number: cgroup::Device) -> bool {
+    let known =
+        |(_, major, minor): &(_, u32, u32)| (*major, *minor) == (number.major, number.minor);
+    character && DEFAULT.iter().any(known)
 }
 
 /// Looks all devices up. One of the caller's takes the place of a default one.
@@ -124,12 +133,13 @@ pub(super) fn resolve(spec: &RunSpec) -> Result<Devices> {
         let key = format!("devices[{index}]");
         let access = device.access;
         for (target, node) in find(&key, &device.path, inside(device.target()))? {
+            // Without a filter a node can be read and written.
+            let restricts = !(access.read && access.write || node.is_default());
+            if restricts && filter.asked.is_none() {
+                filter.asked = Some(format!("{key}.access (\"{access}\")"));
+            }
             filter.rules.push(node.rule(access));
             nodes.insert(target, node);
-        }
-        // Without a filter a node is open to all that its mode allows.
-        if filter.asked.is_none() && !(access.read && access.write) {
-            filter.asked = Some(format!("{key}.access (\"{access}\")"));
         }
     }
     Ok(Devices { nodes, filter })
@@ -255,9 +265,18 @@ mod tests {
         assert_eq!((node.number.major, node.number.minor, node.mode), (1, 5, 0o2_0666));
         let rules: Vec<String> = devices.filter.rules.iter().map(ToString::to_string).collect();
         assert_eq!(rules, ["c 1:5 r"]);
-        assert_eq!(devices.filter.asked.as_deref(), Some("devices[0].access (\"r\")"));
-        let whole = of(&["/dev/zero:/dev/a:rw", "/dev/full:/dev/b"]).expect("devices");
-        assert_eq!((whole.filter.rules.len(), whole.filter.asked), (2, None));
+    }
+
+    #[test]
+    fn filter_is_asked_for_where_a_device_is_given_in_part() {
+        let asked = |devices: &[&str]| of(devices).expect("devices").filter.asked;
+        // 5:2 is no device that can be opened as it is.
+        let own = |access: &str| format!("/dev/ptmx:/dev/own:{access}");
+        assert_eq!(asked(&[&own("rw"), "/dev/full:/dev/b"]), None);
+        for access in ["r", "w", "m", "rm"] {
+            let key = format!("devices[1].access (\"{access}\")");
+            assert_eq!(asked(&["/dev/zero:r", &own(access)]), Some(key));
+        }
     }
 
     #[test]

@@ -223,7 +223,7 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
             }
             // Devices are for `devices` to give. But the null device is often
             // put over files, and hurts nobody.
-            if !devices::is_default(&metadata) {
+            if !devices::is_harmless(&metadata) {
                 flags |= option::NODEV;
             }
             plan.record(Kind::Bind, |body| {

@@ -33,7 +33,8 @@ pub struct HostDevice {
 
 /// What a container may do with a device; in JSON the letters `r`, `w`, `m`.
 ///
-/// Opening is refused beyond it. Making another node of a device is allowed in
+/// Opening is refused beyond it and beyond what other items say of the same
+/// device; the default ones can be read and written in any case. Making another node of a device is allowed in
 /// any case, as with container engines: `mknod` is there for their spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceAccess {

@@ -21,6 +21,11 @@ impl DeviceAccess {
         DeviceAccess(mknod as u32 | (read as u32) << 1 | (write as u32) << 2)
     }
 
+    /// Both together.
+    pub(super) const fn and(self, other: DeviceAccess) -> DeviceAccess {
+        DeviceAccess(self.0 | other.0)
+    }
+
     pub(super) const fn bits(self) -> u32 {
         self.0
     }

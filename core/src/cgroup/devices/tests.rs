@@ -45,8 +45,8 @@ fn rules_are_written_as_the_kernel_reads_them() {
 }
 
 #[test]
-fn last_rule_for_a_device_holds() {
-    let rules = vec![rule(3, true, false), rule(11, true, true), rule(11, true, false)];
+fn rules_for_the_same_device_add_up() {
+    let rules = vec![rule(3, true, false), rule(11, true, false), rule(11, false, true)];
     let all = DeviceFilter { rules, asked: None }.all();
     assert_eq!(all.len(), DEFAULT.len() + 1);
     let about: Vec<String> = all
@@ -54,7 +54,7 @@ fn last_rule_for_a_device_holds() {
         .map(ToString::to_string)
         .filter(|text| text.starts_with("c 1:3 ") || text.starts_with("c 1:11 "))
         .collect();
-    assert_eq!(about, ["c 1:3 r", "c 1:11 r"]);
+    assert_eq!(about, ["c 1:3 rwm", "c 1:11 rw"]);
 }
 
 #[test]

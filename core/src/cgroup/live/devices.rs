@@ -85,9 +85,9 @@ fn device_is_open_as_far_as_its_rule_says() {
         for (rules, expected) in [
             (&[read][..], 42),
             (&[both], 2),
-            // The last one holds.
-            (&[both, read], 42),
+            // They add up.
             (&[read, both], 2),
+            (&[both, read], 2),
         ] {
             if let Some(code) = run(&machine, &filter(rules), script) {
                 assert_eq!(code, expected, "{rules:?} {machine:?}");
