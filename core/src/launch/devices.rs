@@ -10,14 +10,14 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use libctr_helper::plan::Kind;
+use libctr_helper::plan::{Kind, option};
 use nix::libc;
 
 use super::filesystem::inside;
-use super::plan::Plan;
 use super::security;
 use crate::cgroup::{self, DeviceFilter, DeviceKind, DeviceRule};
 use crate::error::{Error, Result, Stage};
+use crate::helper::plan::Plan;
 use crate::spec::{DeviceAccess, RunSpec};
 
 /// Default devices (OCI runtime specification, config-linux.md), but for the
@@ -52,6 +52,9 @@ const MOST_LEVELS: usize = 16;
 pub(super) struct Devices {
     /// By the path inside, relative to the root.
     nodes: BTreeMap<PathBuf, Node>,
+    /// The container has a user namespace of its own, where no nodes can be
+    /// made: the host's are shown.
+    bound: bool,
     pub(super) filter: DeviceFilter,
 }
 
@@ -120,7 +123,8 @@ fn is_default(character: bool, number: cgroup::Device) -> bool {
 }
 
 /// Looks all devices up. One of the caller's takes the place of a default one.
-pub(super) fn resolve(spec: &RunSpec) -> Result<Devices> {
+/// `own_users`: whether the container has a user namespace of its own.
+pub(super) fn resolve(spec: &RunSpec, own_users: bool) -> Result<Devices> {
     let mut nodes = BTreeMap::new();
     for (target, major, minor) in DEFAULT {
         let path = Path::new("/").join(target);
@@ -128,7 +132,9 @@ pub(super) fn resolve(spec: &RunSpec) -> Result<Devices> {
         let node = Node { path, mode: libc::S_IFCHR | 0o666, uid: 0, gid: 0, number };
         nodes.insert(PathBuf::from(target), node);
     }
-    let mut filter = DeviceFilter { rules: Vec::new(), asked: security::needs_filter(spec) };
+    // In a user namespace no capability makes nodes, nor a mount that has any.
+    let asked = if own_users { None } else { security::needs_filter(spec) };
+    let mut filter = DeviceFilter { rules: Vec::new(), asked };
     for (index, device) in spec.devices.iter().enumerate() {
         let key = format!("devices[{index}]");
         let access = device.access;
@@ -142,7 +148,7 @@ pub(super) fn resolve(spec: &RunSpec) -> Result<Devices> {
             nodes.insert(target, node);
         }
     }
-    Ok(Devices { nodes, filter })
+    Ok(Devices { nodes, bound: own_users, filter })
 }
 
 /// The device at a path, or those below it, by their paths inside.
@@ -207,9 +213,10 @@ fn below(
 
 /// Writes the nodes, and the links of a fresh `/dev`.
 pub(super) fn write(plan: &mut Plan, devices: &Devices) {
+    let flags = if devices.bound { option::BIND } else { 0 };
     for (target, node) in &devices.nodes {
         plan.record(Kind::Device, |body| {
-            body.u32(0).u32(node.mode).u32(node.uid).u32(node.gid);
+            body.u32(flags).u32(node.mode).u32(node.uid).u32(node.gid);
             body.u32(node.number.major).u32(node.number.minor).path(&node.path).path(target);
         });
     }
@@ -228,93 +235,4 @@ pub(super) fn write(plan: &mut Plan, devices: &Devices) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Devices, resolve};
-    use crate::error::{Error, ErrorKind, Stage};
-    use crate::spec::{HostDevice, RunSpec};
-    use std::os::unix::fs::symlink;
-    use std::path::Path;
-
-    fn of(devices: &[&str]) -> Result<Devices, Error> {
-        let devices = devices.iter().map(|text| text.parse::<HostDevice>().expect("device"));
-        resolve(&RunSpec { devices: devices.collect(), ..RunSpec::default() })
-    }
-
-    fn refusal(device: &str) -> (ErrorKind, Option<i32>, String) {
-        let error = of(&[device]).expect_err(device);
-        assert_eq!(error.stage(), Stage::Filesystem);
-        (error.kind(), error.errno(), error.message().to_owned())
-    }
-
-    #[test]
-    fn default_devices_need_no_host_and_no_rules() {
-        let devices = of(&[]).expect("devices");
-        let names: Vec<_> = devices.nodes.keys().map(|path| path.display().to_string()).collect();
-        let expected = ["dev/full", "dev/null", "dev/random", "dev/tty", "dev/urandom", "dev/zero"];
-        assert_eq!(names, expected);
-        assert_eq!((devices.filter.rules.len(), devices.filter.asked), (0, None));
-    }
-
-    #[test]
-    fn device_is_followed_and_has_the_hosts_numbers() {
-        let directory = tempfile::tempdir().expect("directory");
-        let link = directory.path().join("link");
-        symlink("/dev/zero", &link).expect("link");
-        let devices = of(&[&format!("{}:/dev/nought:r", link.display())]).expect("devices");
-        let node = &devices.nodes[Path::new("dev/nought")];
-        assert_eq!((node.number.major, node.number.minor, node.mode), (1, 5, 0o2_0666));
-        let rules: Vec<String> = devices.filter.rules.iter().map(ToString::to_string).collect();
-        assert_eq!(rules, ["c 1:5 r"]);
-    }
-
-    #[test]
-    fn filter_is_asked_for_where_a_device_is_given_in_part() {
-        let asked = |devices: &[&str]| of(devices).expect("devices").filter.asked;
-        // 5:2 is no device that can be opened as it is.
-        let own = |access: &str| format!("/dev/ptmx:/dev/own:{access}");
-        assert_eq!(asked(&[&own("rw"), "/dev/full:/dev/b"]), None);
-        for access in ["r", "w", "m", "rm"] {
-            let key = format!("devices[1].access (\"{access}\")");
-            assert_eq!(asked(&["/dev/zero:r", &own(access)]), Some(key));
-        }
-    }
-
-    #[test]
-    fn directory_stands_for_what_is_below_but_for_the_containers_own() {
-        let devices = of(&["/dev"]).expect("devices");
-        assert!(devices.nodes.contains_key(Path::new("dev/null")));
-        assert!(!devices.nodes.keys().any(|path| path.starts_with("dev/pts")));
-        assert!(!devices.nodes.contains_key(Path::new("dev/ptmx")));
-        let elsewhere = of(&["/dev:/devices"]).expect("devices");
-        assert!(elsewhere.nodes.contains_key(Path::new("devices/null")));
-    }
-
-    #[test]
-    fn what_is_no_device_is_refused_with_its_key() {
-        let directory = tempfile::tempdir().expect("directory");
-        let path = directory.path().display().to_string();
-        let (kind, errno, text) = refusal("/dev/no-such-device");
-        assert_eq!((kind, errno), (ErrorKind::NotFound, Some(2)));
-        assert_eq!(text, "devices[0].path: stat(\"/dev/no-such-device\")");
-        let invalid = |device: &str, expected: String| {
-            assert_eq!(refusal(device), (ErrorKind::InvalidInput, None, expected));
-        };
-        invalid("/proc/version", "devices[0].path: \"/proc/version\" is no device".into());
-        invalid(&path, format!("devices[0].path: no device in {path:?}"));
-        for own in ["/dev/ptmx", "/dev/stdin", "/dev/pts/0", "/dev/shm/x", "/dev/fd"] {
-            invalid(
-                &format!("/dev/null:{own}"),
-                format!("devices[0]: {own} is the container's own"),
-            );
-        }
-        let mut deep = directory.path().to_owned();
-        deep.extend(std::iter::repeat_n("d", 17));
-        std::fs::create_dir_all(&deep).expect("directories");
-        let (kind, _, text) = refusal(&path);
-        assert_eq!(kind, ErrorKind::InvalidInput);
-        assert!(
-            text.starts_with("devices[0].path: more than 10000 entries or 16 levels"),
-            "{text}"
-        );
-    }
-}
+mod tests;

@@ -4,10 +4,11 @@
 use libctr_helper::plan::{Field, Kind, flag};
 use oci_spec::runtime::Capability;
 
-use super::plan::Plan;
 use crate::error::{Error, Result, Stage};
+use crate::helper::plan::Plan;
 use crate::process::Process;
 use crate::spec::{RunSpec, capability};
+use crate::userns::Users;
 
 /// What a program of uid 0 has, as container engines have it (the numbers of
 /// linux/capability.h).
@@ -39,17 +40,24 @@ pub(super) fn write(
     plan: &mut Plan,
     spec: &RunSpec,
     process: &Process,
+    users: Option<&Users>,
     filtered: bool,
 ) -> Result<()> {
     plan.set(Field::Uid, process.uid);
     plan.set(Field::Gid, process.gid);
-    for group in &process.groups {
+    // Without subordinate ids there are no groups to be in.
+    let groups = process.groups.iter().filter(|group| {
+        users.is_none_or(|users| !users.is_single() && users.host_gid(**group).is_some())
+    });
+    for group in groups {
         plan.record(Kind::Group, |body| {
             body.u32(*group);
         });
     }
-    let mut wanted = set(spec)? & ours()?;
-    if !filtered {
+    // A new user namespace begins with all capabilities over itself. In one
+    // nobody makes nodes.
+    let mut wanted = set(spec)? & users.map_or_else(ours, |_| Ok(u64::MAX))?;
+    if !filtered && users.is_none() {
         wanted &= !bit(MKNOD);
     }
     let added = named(&spec.security.capabilities.add)? & wanted;

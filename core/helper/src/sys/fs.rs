@@ -11,6 +11,7 @@ pub(crate) const O_CREAT: usize = 0o100;
 pub(crate) const O_EXCL: usize = 0o200;
 pub(crate) const O_NOCTTY: usize = 0o400;
 pub(crate) const O_APPEND: usize = 0o2000;
+pub(crate) const O_NONBLOCK: usize = 0o4000;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const O_DIRECTORY: usize = 0o20_0000;
 #[cfg(target_arch = "x86_64")]
@@ -150,6 +151,11 @@ pub(crate) fn fchown(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
     call!(FCHOWN, fd.raw(), uid as usize, gid as usize).map(drop)
 }
 
+/// fchownat(2) of what is open, also of a link (O_PATH).
+pub(crate) fn chown_open(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
+    call!(FCHOWNAT, fd.raw(), text(c""), uid as usize, gid as usize, AT_EMPTY_PATH).map(drop)
+}
+
 /// fchownat(2); a symbolic link is not followed.
 pub(crate) fn fchownat(dir: BorrowedFd, path: &CStr, uid: u32, gid: u32) -> Result<()> {
     const AT_SYMLINK_NOFOLLOW: usize = 0x100;
@@ -269,9 +275,26 @@ pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
     .map(drop)
 }
 
-/// mount_setattr(2): sets and clears attributes of one mount.
-pub(crate) fn mount_change(mount: BorrowedFd, set: u64, clear: u64) -> Result<()> {
-    let attributes: [u64; 4] = [set, clear, 0, 0];
+/// mount_setattr(2): shows a mount and all below it with the ids of a user
+/// namespace (Linux 5.12, for each file system that supports it).
+pub(crate) fn mount_idmap(mount: BorrowedFd, users: BorrowedFd) -> Result<()> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let users = u64::from(users.0.cast_unsigned());
+    let attributes: [u64; 4] = [MOUNT_ATTR_IDMAP, 0, 0, users];
+    call!(
+        MOUNT_SETATTR,
+        mount.raw(),
+        text(c""),
+        AT_EMPTY_PATH | AT_RECURSIVE,
+        address(&attributes),
+        size_of_val(&attributes)
+    )
+    .map(drop)
+}
+
+/// mount_setattr(2): clears attributes of one mount.
+pub(crate) fn mount_clear(mount: BorrowedFd, clear: u64) -> Result<()> {
+    let attributes: [u64; 4] = [0, clear, 0, 0];
     call!(
         MOUNT_SETATTR,
         mount.raw(),
