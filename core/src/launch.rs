@@ -152,7 +152,7 @@ fn attempt(
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
-            sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
+            sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
     let filtered = setup.create()?;
