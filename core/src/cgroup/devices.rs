@@ -112,10 +112,14 @@ pub(super) fn choose(
         (_, Some(group)) => Filtered::V2(group.clone()),
         (v1, None) => {
             let Some(key) = &filter.asked else { return Ok(None) };
-            return Err(match (v1, unified) {
-                (Some(Err(closed)), _) => closed.refuse(key),
-                (_, Some(Err(closed))) => closed.refuse(key),
-                _ => place::refuse_unmounted(key, controller, !hierarchies.v1.is_empty()),
+            let closed = v1.as_ref().and_then(|v1| v1.as_ref().err());
+            let closed = closed.or(unified.and_then(|unified| unified.as_ref().err()));
+            return Err(match closed {
+                // A group of one's own would not do.
+                Some(closed) => {
+                    closed.refuse(key).with_hint("only root can filter devices: run it as root")
+                }
+                None => place::refuse_unmounted(key, controller, !hierarchies.v1.is_empty()),
             });
         }
     };

@@ -206,7 +206,8 @@ fn pieces(plan: &mut Plan, root: &Root<'_>) {
                     Piece::File(_) => option::FILE,
                     _ => option::RECURSIVE,
                 };
-                body.u32(kind | option::READ_ONLY).path(path).path(inside(path));
+                let flags = kind | option::READ_ONLY | option::NODEV;
+                body.u32(flags).path(path).path(inside(path));
             }),
             Piece::View(View { path, prepared }) => {
                 let base = place.join(format!("p{index}"));

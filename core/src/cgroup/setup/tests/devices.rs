@@ -73,6 +73,7 @@ fn nowhere_is_an_error_only_for_what_was_asked() {
     assert!(closed.choose(&devices(false)).unwrap().devices.is_none());
     let error = refusal(&closed);
     assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.hint(), Some("only root can filter devices: run it as root"));
     let what = format!("access({:?}, W_OK)", closed.dir("v2"));
     assert_eq!(error.message(), format!("{KEY} cannot be enforced: {what}"));
 }
