@@ -10,6 +10,7 @@
 //! begins with a private copy of the root.
 
 mod describe;
+mod devices;
 mod filesystem;
 pub(crate) mod groups;
 mod landlock;
@@ -45,6 +46,7 @@ use crate::spec::{Network, Root, RunSpec, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
+use devices::Devices;
 use root::RootParts;
 use seccomp::Filter;
 use verdict::{Executed, Failure, verdict};
@@ -80,7 +82,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         users.check(process.uid, process.gid, !spec.groups.is_empty())?;
     }
     let filter = seccomp::filter(spec, security::bounding(spec, users.as_ref())?)?;
-    let setup = groups::choose(&id, &spec.limits)?;
+    let devices = devices::resolve(spec, users.is_some())?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -97,6 +100,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         process: &process,
         filter: filter.as_ref(),
         users: users.as_ref(),
+        devices: &devices,
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -129,6 +133,7 @@ struct Start<'a> {
     process: &'a Process,
     filter: Option<&'a Filter>,
     users: Option<&'a Users>,
+    devices: &'a Devices,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -156,7 +161,7 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    setup.create()?;
+    let filtered = setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -172,6 +177,7 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        devices: start.devices,
         users,
         top: root.top,
         stage: dir.path(),
@@ -182,7 +188,7 @@ fn attempt(
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process, users)?;
+    security::write(&mut plan, spec, process, users, filtered)?;
     landlock::write(&mut plan, spec)?;
     seccomp::write(&mut plan, spec, start.filter);
     describe::program(&mut plan, spec, process);
@@ -221,7 +227,8 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write("config.json", &oci::document(&bytes, spec, start.filter)?)?;
+    let devices = filtered.then_some(&start.devices.filter);
+    dir.write("config.json", &oci::document(&bytes, spec, devices, start.filter)?)?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {

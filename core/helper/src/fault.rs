@@ -108,7 +108,8 @@ calls! {
     IdTool = 48 "newuidmap",
     Recv = 49 "recvmsg",
     Landlock = 50 "landlock",
-    Seccomp = 51 "seccomp",
+    Fchownat = 51 "fchownat",
+    Seccomp = 52 "seccomp",
 }
 
 impl Step {
@@ -184,7 +185,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=51).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=52).contains(&call), "call {call}");
             }
         }
     }
