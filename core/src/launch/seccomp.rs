@@ -36,6 +36,13 @@ pub(super) struct Filter {
     pub(super) document: LinuxSeccomp,
 }
 
+impl Filter {
+    /// Whether somebody has to answer calls.
+    pub(super) fn notifies(&self) -> bool {
+        self.flags & FLAG_NEW_LISTENER != 0
+    }
+}
+
 /// The filter that `spec` asks for; `None`: none. `bounding`: the program's
 /// bounding set, by which the default profile decides.
 pub(super) fn filter(spec: &RunSpec, bounding: u64) -> Result<Option<Filter>> {
@@ -121,8 +128,9 @@ fn starts(profile: &Profile) -> Result<()> {
 
 /// Writes the filter, if there is one.
 pub(super) fn write(plan: &mut Plan, spec: &RunSpec, filter: Option<&Filter>) {
-    let Some(Filter { program, flags, .. }) = filter else { return };
-    plan.flag(flag::LISTENER, flags & FLAG_NEW_LISTENER != 0);
+    let Some(filter) = filter else { return };
+    let Filter { program, flags, .. } = filter;
+    plan.flag(flag::LISTENER, filter.notifies());
     plan.flag(flag::FILTER_CAP, !spec.security.no_new_privileges);
     plan.record(Kind::Filter, |body| {
         let count = u32::try_from(program.len() / 8).unwrap_or(u32::MAX);

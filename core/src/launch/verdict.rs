@@ -19,6 +19,8 @@ use nix::errno::Errno;
 pub(super) enum Failure {
     /// The root's overlay cannot be mounted here.
     NoOverlay(Error),
+    /// Namespaces cannot be made here.
+    NoNamespaces(Error),
     /// Anything else.
     Other(Error),
 }
@@ -31,7 +33,8 @@ impl From<Error> for Failure {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
-        let (Failure::NoOverlay(error) | Failure::Other(error)) = failure;
+        let (Failure::NoOverlay(error) | Failure::NoNamespaces(error) | Failure::Other(error)) =
+            failure;
         error
     }
 }
@@ -100,8 +103,11 @@ pub(super) fn verdict(
 
 fn failed(plan: &[u8], fault: Fault) -> Failure {
     let error = fault::error(plan, fault);
-    match fault::refuses_overlay(plan, fault) {
-        true => Failure::NoOverlay(error),
-        false => Failure::Other(error),
+    if fault::refuses_overlay(plan, fault) {
+        Failure::NoOverlay(error)
+    } else if fault::refuses_namespaces(plan, fault) {
+        Failure::NoNamespaces(error)
+    } else {
+        Failure::Other(error)
     }
 }
