@@ -31,7 +31,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
-use libctr_helper::plan::Field;
+use libctr_helper::plan::{Field, flag};
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
@@ -77,7 +77,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let hostname = spec.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let config = root.image.as_ref().and_then(|image| image.config.config().as_ref());
     let process = process::resolve(spec, config, &root.sandbox.lowers, &hostname)?;
-    let setup = groups::choose(&id, &spec.limits)?;
+    let setup = groups::choose(&id, &spec.limits, options.cancel)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -149,7 +149,9 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
         }
     }
-    setup.create()?;
+    if !setup.needs_helper() {
+        setup.create()?;
+    }
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -173,6 +175,7 @@ fn attempt(
     };
     describe::life(&mut plan, spec, process, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
+    plan.flag(flag::AWAIT_GROUPS, setup.needs_helper());
     filesystem::write(&mut plan, spec, &place)?;
     security::write(&mut plan, spec, process)?;
     describe::program(&mut plan, spec, process);
@@ -214,7 +217,13 @@ fn attempt(
     dir.write("config.json", &oci::document(&bytes, spec)?)?;
     let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
     drop((their_end, status, lifeline, log));
-    match verdict(&channel, &helper, &bytes, cancel) {
+    let ready = match setup.needs_helper() {
+        true => groups::create_around(setup, &helper, &channel, cancel),
+        false => Ok(()),
+    };
+    let verdict =
+        ready.map_err(Failure::from).and_then(|()| verdict(&channel, &helper, &bytes, cancel));
+    match verdict {
         Ok((pidfd, pid, terminal)) => {
             undo.disarm();
             let streams = [None, None, None];

@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering;
 use crate::fault::{Call, Fault, Step};
 use crate::init::{self, Inherited, at, descriptor};
 use crate::message::{Control, Message};
-use crate::plan::{Field, Plan, when};
+use crate::plan::{Field, Plan, flag, when};
 use crate::sys::{self, BorrowedFd, Fd, Fork, POLLIN, Packet, Status, Watch};
 use groups::Groups;
 use log::Log;
@@ -103,6 +103,9 @@ impl Monitor {
     fn launch(plan: Plan<'static>) -> Result<Monitor, Fault> {
         let launch = |call| at(Step::Launch, call, NONE);
         let control = sys::signalfd(Control::SIGNAL, sys::SIGTERM).map_err(launch(Call::Signalfd))?;
+        if plan.has(flag::AWAIT_GROUPS) {
+            groups::wait(plan, control.borrow())?;
+        }
         let groups = Groups::open(plan)?;
         let status = sys::shared_status().map_err(launch(Call::Mmap))?;
         let (setup, init_end) = sys::socketpair().map_err(launch(Call::Socketpair))?;

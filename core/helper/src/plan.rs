@@ -129,6 +129,9 @@ pub mod flag {
     pub const KEEP_CAPS: u64 = 1 << 6;
     /// A new session keyring is joined.
     pub const KEYRING: u64 = 1 << 7;
+    /// The groups are made while the program waits for
+    /// [`crate::message::Message::GO_ON`].
+    pub const AWAIT_GROUPS: u64 = 1 << 12;
 }
 
 /// When a [`Kind::Remove`] path is removed.

@@ -38,7 +38,7 @@ impl Container {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("test-{}-{number}", std::process::id());
-        let setup = Setup::choose(machine, &id, limits)?;
+        let setup = Setup::choose(machine, &id, limits, None)?;
         setup.create()?;
         Ok(Container { groups: setup.groups, child: None })
     }
@@ -122,7 +122,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 /// group can be made.
 fn machines() -> Vec<Hierarchies> {
     let as_it_is = Hierarchies::discover().unwrap();
-    let usable = Setup::choose(&as_it_is, "probe", &Limits::default()).unwrap().groups;
+    let usable = Setup::choose(&as_it_is, "probe", &Limits::default(), None).unwrap().groups;
     if usable.is_none() {
         skip("no place for cgroups: not root, and not in a delegated group");
         return Vec::new();

@@ -1,16 +1,39 @@
 //! From the caller's limits to those of the control groups.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
 
-use crate::cgroup::{self, Hierarchies, Setup};
+use super::channel::Channel;
+use crate::cgroup::{self, Hierarchies, Manager, Setup};
 use crate::error::{Error, Result, Stage};
 use crate::spec::{Device, Limits};
+use crate::sys;
 
-/// Chooses the groups; nothing is made yet.
-pub(super) fn choose(id: &str, limits: &Limits) -> Result<Setup> {
-    Setup::choose(Hierarchies::get()?, id, &of(limits)?)
+/// Chooses the groups; nothing is made yet. An ordinary user's may have to come
+/// from systemd, whose answer is awaited no longer than `cancel` allows.
+pub(super) fn choose(id: &str, limits: &Limits, cancel: Option<BorrowedFd<'_>>) -> Result<Setup> {
+    let ask = || Manager::find(cancel);
+    let systemd: cgroup::Systemd<'_> = match nix::unistd::geteuid().is_root() {
+        true => None,
+        false => Some(&ask),
+    };
+    Setup::choose(Hierarchies::get()?, id, &of(limits)?, systemd)
+}
+
+/// Makes the groups for which the helper has to run, and lets it go on.
+pub(super) fn create_around(
+    setup: &Setup,
+    helper: &OwnedFd,
+    channel: &Channel,
+    cancel: Option<BorrowedFd<'_>>,
+) -> Result<()> {
+    let gone = |errno| Error::sys(Stage::Launch, "pid of the helper", errno);
+    setup.create_around(sys::pid_of(helper.as_fd()).map_err(gone)?, cancel)?;
+    // Its number was its own all the time: it is still there.
+    sys::pid_of(helper.as_fd()).map_err(gone)?;
+    channel.go_on()
 }
 
 /// The limits that control groups enforce.

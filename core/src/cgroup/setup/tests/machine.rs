@@ -63,7 +63,7 @@ impl Machine {
     }
 
     pub(super) fn choose(&self, limits: &Limits) -> Result<Setup, Error> {
-        Setup::choose(&Hierarchies::of(&self.mounts, &self.own), "1f", limits)
+        Setup::choose(&Hierarchies::of(&self.mounts, &self.own), "1f", limits, None)
     }
 }
 
