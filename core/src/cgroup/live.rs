@@ -15,6 +15,7 @@ use super::{Controller, Groups, Hierarchies, Limits, Setup};
 use crate::error::Result;
 
 mod limits;
+mod systemd;
 mod tree;
 
 /// Long enough for an emulated machine.

@@ -31,23 +31,20 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 
-use super::file;
 use crate::error::{Error, ErrorKind, Result, Stage};
 
 mod address;
 mod bus;
 mod message;
+mod scope;
 
 use address::Address;
 use bus::{Bus, Patience};
 use message::{Message, Method, Values};
+pub(super) use scope::Scope;
 
 /// How long systemd may take to answer: to say where it is, and to make a scope.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The slice for scopes: where systemd puts the user's applications. Given by
-/// name, because the default has changed (systemd 247).
-const SLICE: &str = "app.slice";
 
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 
@@ -128,8 +125,7 @@ impl Manager {
     /// The scope of one container below the manager's group, which is mounted
     /// at `dir`.
     pub(super) fn scope(&self, dir: &Path, name: &str) -> Scope {
-        let unit = format!("{name}.scope");
-        Scope { address: self.address.clone(), dir: dir.join(SLICE).join(&unit), unit }
+        Scope::new(self.address.clone(), dir, name)
     }
 }
 
@@ -160,119 +156,6 @@ fn open<'a>(address: &Address, patience: Patience<'a>) -> Result<Bus<'a>> {
         bus.call(&method_of_bus("Hello", ""), &Values::default())?;
     }
     Ok(bus)
-}
-
-/// The scope of one container: a group of systemd's in which the container's
-/// own can be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
-    address: Address,
-    unit: String,
-    /// Where it will be.
-    pub(super) dir: PathBuf,
-}
-
-impl Scope {
-    /// The container's group in it.
-    pub(super) fn container(&self) -> PathBuf {
-        self.dir.join("container")
-    }
-
-    /// Has systemd make the scope around the process `helper`, which then lives
-    /// in a group below it, so that there is room for the container's.
-    ///
-    /// # Errors
-    /// What systemd says; `Timeout` after five seconds; `SetupFailed` when the
-    /// scope is not what was asked for. It is gone when the helper has ended.
-    pub(super) fn start(&self, helper: i32, cancel: Option<BorrowedFd<'_>>) -> Result<()> {
-        let patience = Patience { until: Instant::now() + PATIENCE, cancel };
-        let mut bus = open(&self.address, patience)?;
-        if self.address.is_bus {
-            let rule = format!("type='signal',interface='{MANAGER}',member='JobRemoved'");
-            let mut arguments = Values::default();
-            arguments.string(&rule);
-            bus.call(&method_of_bus("AddMatch", "s"), &arguments)?;
-            bus.call(&method("Subscribe", ""), &Values::default())?;
-        }
-        let answer = loop {
-            match bus.call(&method("StartTransientUnit", "ssa(sv)a(sa(sv))"), &self.unit(helper)) {
-                // That of an attempt before this one is on its way out.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    patience.pause(&format!("StartTransientUnit({:?})", self.unit))?;
-                }
-                other => break other?,
-            }
-        };
-        let job = answer.values("o").and_then(|mut values| values.string());
-        let job = job.map_err(|garbage| bus.garbage(&garbage))?;
-        self.wait(&mut bus, job)?;
-        self.settle(helper)
-    }
-
-    /// The arguments of the call.
-    fn unit(&self, helper: i32) -> Values {
-        let mut values = Values::default();
-        values.string(&self.unit).string("fail");
-        values.array(8, |properties| {
-            let texts = [
-                ("Description", "libctr container"),
-                ("Slice", SLICE),
-                // Nothing is left of one that systemd could not end.
-                ("CollectMode", "inactive-or-failed"),
-            ];
-            for (name, text) in texts {
-                properties.structure().string(name).signature("s").string(text);
-            }
-            properties.structure().string("Delegate").signature("b").boolean(true);
-            properties.structure().string("PIDs").signature("au").array(4, |pids| {
-                pids.u32(helper.cast_unsigned());
-            });
-        });
-        values.array(8, |_| {});
-        values
-    }
-
-    /// Waits for the end of the job that makes the scope.
-    fn wait(&self, bus: &mut Bus<'_>, job: &str) -> Result<()> {
-        loop {
-            let signal = bus.signal()?;
-            let is_end = signal.interface.as_deref() == Some(MANAGER)
-                && signal.member.as_deref() == Some("JobRemoved");
-            if !is_end {
-                continue;
-            }
-            let end = (|| {
-                let mut values = signal.values("uoss")?;
-                let _number = values.u32()?;
-                let (path, _unit) = (values.string()?, values.string()?);
-                Ok((path, values.string()?))
-            })();
-            match end.map_err(|garbage| bus.garbage(&garbage))? {
-                (path, "done") if path == job => return Ok(()),
-                (path, result) if path == job => {
-                    let message = format!("StartTransientUnit({:?}): {result:?}", self.unit);
-                    return Err(Error::new(Stage::Cgroup, ErrorKind::SetupFailed, message)
-                        .with_hint("systemd's log says why: journalctl --user"));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Moves the helper out of the way of the controllers.
-    fn settle(&self, helper: i32) -> Result<()> {
-        let members = file::read(&self.dir, "cgroup.procs")?;
-        if members.trim_end() != helper.to_string() {
-            let message = format!(
-                "StartTransientUnit({:?}): process {helper} is not alone in {:?}, but {members:?}",
-                self.unit, self.dir
-            );
-            return Err(Error::new(Stage::Cgroup, ErrorKind::SetupFailed, message));
-        }
-        let leaf = self.dir.join("helper");
-        file::make_dir(&leaf)?;
-        file::write(&leaf, "cgroup.procs", &helper.to_string())
-    }
 }
 
 #[cfg(test)]
