@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use nix::libc;
 
@@ -22,18 +23,23 @@ pub(super) fn choose(id: &str, limits: &Limits, cancel: Option<BorrowedFd<'_>>) 
     Setup::choose(Hierarchies::get()?, id, &of(limits)?, systemd)
 }
 
-/// Makes the groups for which the helper has to run, and lets it go on.
+/// Makes the groups for which the helper has to run, and lets it go on. Of a
+/// helper that has ended its last words on the channel say more.
 pub(super) fn create_around(
     setup: &Setup,
     helper: &OwnedFd,
     channel: &Channel,
     cancel: Option<BorrowedFd<'_>>,
 ) -> Result<()> {
-    let gone = |errno| Error::sys(Stage::Launch, "pid of the helper", errno);
-    setup.create_around(sys::pid_of(helper.as_fd()).map_err(gone)?, cancel)?;
-    // Its number was its own all the time: it is still there.
-    sys::pid_of(helper.as_fd()).map_err(gone)?;
-    channel.go_on()
+    let failed = |errno| Error::sys(Stage::Launch, "pid of the helper", errno);
+    let made = sys::pid_of(helper.as_fd())
+        .map_err(failed)
+        .and_then(|helper| setup.create_around(helper, cancel));
+    // If it is still there its number was its own all the time.
+    match crate::wait::until_readable(helper.as_fd(), Some(Duration::ZERO))? {
+        true => Ok(()),
+        false => made.and_then(|()| channel.go_on()),
+    }
 }
 
 /// The limits that control groups enforce.
