@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use nix::libc;
 
-use super::channel::Channel;
 use crate::cgroup::{self, Hierarchies, Manager, Setup};
 use crate::error::{Error, Result, Stage};
+use crate::helper::channel::Channel;
 use crate::spec::{Device, Limits};
 use crate::sys;
 
