@@ -11,7 +11,7 @@ use libctr::{
 use tempfile::TempDir;
 
 use crate::leaks::{self, Before};
-use crate::skip::privileged;
+use crate::skip::{privileged, unprivileged};
 
 /// Tests of one process run one after the other: descriptors and children are
 /// the whole process' own.
@@ -38,6 +38,12 @@ pub struct Fixture {
 #[must_use]
 pub fn fixture() -> Option<Fixture> {
     privileged().then(Fixture::new)
+}
+
+/// A fixture of an ordinary user, or `None` after a printed skip for root.
+#[must_use]
+pub fn fixture_of_user() -> Option<Fixture> {
+    unprivileged().then(Fixture::new)
 }
 
 impl Fixture {

@@ -16,7 +16,7 @@ mod host;
 mod leaks;
 mod skip;
 
-pub use fixture::{Fixture, fixture, probe_path};
+pub use fixture::{Fixture, fixture, fixture_of_user, probe_path};
 pub use host::{HostState, session_keyring};
 pub use skip::{images, in_vm, privileged, runs, skip};
 

@@ -24,6 +24,16 @@ pub fn privileged() -> bool {
     root
 }
 
+/// Whether this process is an ordinary user's; false after a skip.
+#[must_use]
+pub(crate) fn unprivileged() -> bool {
+    let user = !nix::unistd::geteuid().is_root();
+    if !user {
+        skip("is about ordinary users, and this is root");
+    }
+    user
+}
+
 /// The directory of the test images, or a skip.
 #[must_use]
 pub fn images() -> Option<PathBuf> {
