@@ -24,14 +24,13 @@ pub fn privileged() -> bool {
     root
 }
 
-/// Whether this process is an ordinary user's; false after a skip.
-#[must_use]
-pub(crate) fn unprivileged() -> bool {
-    let user = !nix::unistd::geteuid().is_root();
-    if !user {
-        skip("is about ordinary users, and this is root");
-    }
-    user
+/// Prints that the current test is about another machine or user than this. The
+/// job that has them sets the variable `job`, and there the test fails.
+pub fn not_here(job: &str, reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("test");
+    assert!(env::var_os(job).is_none(), "{test}: {reason}");
+    let _ = writeln!(stderr(), "NOT HERE {test}: {reason}");
 }
 
 /// The directory of the test images, or a skip.

@@ -1,5 +1,6 @@
-//! Control groups of an ordinary user, from systemd's user manager: a scope of
-//! each container's own. `tests/with-systemd` makes the machine for it.
+//! Control groups of an ordinary user: from systemd's user manager, a scope of
+//! each container's own (`make test-systemd` has one, in a machine that
+//! `tests/with-systemd` boots), from a group that was delegated, or none.
 
 use std::fs;
 use std::io::Write;
@@ -12,15 +13,19 @@ use std::time::{Duration, Instant};
 
 use libctr::spec::{Limits, RunSpec};
 use libctr::{Container, ErrorKind, Outcome, Stage, Status};
-use libctr_tests::{Fixture, PATIENCE, fixture_of_user, until};
+use libctr_tests::{Fixture, PATIENCE, fixture_of_user, not_here, until};
 
-/// A fixture where systemd answers and gives what the user has not: a skip
-/// elsewhere.
+// Each is set where a user of that kind is promised.
+const MANAGED: &str = "LIBCTR_TEST_SYSTEMD";
+const DELEGATED: &str = "LIBCTR_TEST_DELEGATED";
+const V1: &str = "LIBCTR_TEST_V1_USER";
+
+/// A fixture where systemd answers and gives what the user has not.
 fn managed() -> Option<Fixture> {
-    let fixture = fixture_of_user()?;
+    let fixture = fixture_of_user(MANAGED)?;
     let run = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).unwrap_or_default();
     if !run.join("systemd/private").exists() {
-        libctr_tests::skip("there is no systemd user manager: run tests/with-systemd");
+        not_here(MANAGED, "there is no systemd user manager");
         return None;
     }
     Some(fixture)
@@ -70,6 +75,27 @@ fn limits_hold_in_a_scope_that_goes_with_the_container() {
     assert_eq!(read("cpu.max").trim_end(), "50000 100000");
     assert_eq!(read("cgroup.procs").lines().count(), 2, "init and program");
     assert_eq!(fs::read_to_string("/proc/self/cgroup").expect("groups"), own, "the host moved");
+    end(&container);
+    gone(&group);
+}
+
+/// What systemd does not know of, it takes controllers away from.
+#[test]
+fn limits_stay_when_systemd_starts_other_units() {
+    let Some(fixture) = managed() else { return };
+    let container = waiting(&fixture, Limits { cpus: Some(0.5), ..Limits::default() });
+    let group = group(&container);
+    let run = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program).arg("--user").args(arguments).status();
+        assert!(status.expect("it runs").success(), "{program} {arguments:?}");
+    };
+    for _ in 0..2 {
+        run("systemd-run", &["--quiet", "--wait", "true"]);
+        run("systemd-run", &["--quiet", "--scope", "true"]);
+        run("systemctl", &["daemon-reload"]);
+    }
+    assert_eq!(fs::read_to_string(group.join("cpu.max")).expect("file"), "50000 100000\n");
+    assert_eq!(fs::read_to_string(group.join("pids.max")).expect("file"), "4096\n");
     end(&container);
     gone(&group);
 }
@@ -188,7 +214,7 @@ fn run_directory() -> tempfile::TempDir {
 
 /// In the other process: how a limit is refused, and what runs without.
 fn limited_and_not() -> (ErrorKind, Option<i32>, String) {
-    let fixture = fixture_of_user().expect("checked before");
+    let fixture = fixture_of_user(MANAGED).expect("checked before");
     let mut spec = probe(&fixture, &["uid"]);
     let begun = Instant::now();
     spec.limits.memory = Some(64 << 20);
@@ -275,7 +301,7 @@ fn manager_that_talks_nonsense_is_told() {
 #[test]
 fn message_bus_leads_to_the_manager_too() {
     if is_elsewhere() {
-        let fixture = fixture_of_user().expect("checked before");
+        let fixture = fixture_of_user(MANAGED).expect("checked before");
         let container = waiting(&fixture, Limits { pids: Some(7), ..Limits::default() });
         let group = group(&container);
         assert_eq!(fs::read_to_string(group.join("pids.max")).expect("file"), "7\n");
@@ -296,13 +322,13 @@ fn message_bus_leads_to_the_manager_too() {
 
 #[test]
 fn group_that_is_delegated_already_needs_no_systemd() {
-    let Some(fixture) = fixture_of_user() else { return };
+    let Some(fixture) = fixture_of_user(DELEGATED) else { return };
     let Some(delegated) = std::env::var_os("LIBCTR_VM_CGROUP").map(PathBuf::from) else {
-        return libctr_tests::skip("no group is delegated: LIBCTR_VM_CGROUP");
+        return not_here(DELEGATED, "LIBCTR_VM_CGROUP names no group");
     };
     let dir = Path::new("/sys/fs/cgroup").join(delegated.strip_prefix("/").expect("absolute"));
     if !fs::metadata(&dir).is_ok_and(|dir| dir.uid() == nix::unistd::geteuid().as_raw()) {
-        return libctr_tests::skip("the group is somebody else's");
+        return not_here(DELEGATED, "the group is somebody else's");
     }
     let limits = Limits { memory: Some(32 << 20), cpuset: Some("0".into()), ..Limits::default() };
     let container = waiting(&fixture, limits);
@@ -315,9 +341,9 @@ fn group_that_is_delegated_already_needs_no_systemd() {
 
 #[test]
 fn limit_on_cgroup_v1_is_refused_to_users() {
-    let Some(fixture) = fixture_of_user() else { return };
+    let Some(fixture) = fixture_of_user(V1) else { return };
     if !Path::new("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists() {
-        return libctr_tests::skip("this machine has no memory controller on cgroup v1");
+        return not_here(V1, "no memory controller is on cgroup v1");
     }
     let mut spec = probe(&fixture, &["uid"]);
     spec.limits.memory = Some(64 << 20);

@@ -8,6 +8,8 @@
 //! has none, systemd's user manager may give one: see `systemd`.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -17,6 +19,7 @@ use super::hierarchy::{Hierarchies, Mount};
 use super::systemd::{Manager, Scope};
 use super::{Controller, file};
 use crate::error::{self, Error, ErrorKind, Stage};
+use crate::sys;
 
 mod refusal;
 
@@ -145,6 +148,17 @@ fn is_systemds(dir: &Path) -> bool {
     dir.extension().is_some_and(|end| end == "slice") || file::exists(&dir.join("init.scope"))
 }
 
+/// Whether the calling process' own group is not just one of systemd's units:
+/// those that it delegates have a mark (systemd 251).
+fn is_ours(own: &Path) -> bool {
+    let is_delegated = || {
+        let mut mark = [0; 1];
+        let path = CString::new(own.as_os_str().as_bytes()).unwrap_or_default();
+        sys::lgetxattr(&path, c"user.delegate", &mut mark) == Ok(1) && mark == *b"1"
+    };
+    !own.parent().is_some_and(is_systemds) || is_delegated()
+}
+
 /// The best place on v2: the first that supplies all of `wanted`, else the
 /// first of those that supply most of it.
 fn own(
@@ -175,7 +189,7 @@ fn own(
                 .take_while(|dir| *dir != mount.point && dir.starts_with(&mount.point))
                 .filter(|dir| !is_systemds(dir))
                 .any(&mut try_dir)
-                || try_dir(&own);
+                || (is_ours(&own) && try_dir(&own));
         }
     }
     match (best, closed) {

@@ -89,6 +89,13 @@ impl Manager {
         Manager::at(all, Patience { until: Instant::now() + PATIENCE, cancel })
     }
 
+    /// One that answers at no such address.
+    #[cfg(test)]
+    pub(super) fn of(socket: &str, group: &str) -> Manager {
+        let address = Address { name: address::Name::Path(socket.into()), is_bus: false };
+        Manager { address, group: group.into() }
+    }
+
     fn at(addresses: Vec<Address>, patience: Patience<'_>) -> Result<Manager> {
         let mut failed: Option<Error> = None;
         for address in addresses {

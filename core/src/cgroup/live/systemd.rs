@@ -1,26 +1,24 @@
-//! Groups in scopes of a real systemd user manager: `tests/with-systemd`.
+//! Groups in scopes of a real systemd user manager: `make test-systemd`.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::{Limits, Setup, skip, until};
+use super::{Limits, Setup, until};
 use crate::cgroup::{Hierarchies, Manager};
 use crate::error::ErrorKind;
 
-/// Whether there is a manager to ask; a skip if not.
+/// Whether there is a manager to ask; `LIBCTR_TEST_SYSTEMD` promises one.
+#[expect(clippy::print_stderr, reason = "a skip must be seen")]
 fn managed() -> bool {
-    if nix::unistd::geteuid().is_root() {
-        skip("scopes are for ordinary users");
-        return false;
-    }
-    match Manager::find(None) {
-        Ok(_) => true,
-        Err(error) => {
-            skip(&error.to_string());
-            false
-        }
-    }
+    let reason = match Manager::find(None) {
+        _ if nix::unistd::geteuid().is_root() => "scopes are for ordinary users".to_owned(),
+        Ok(_) => return true,
+        Err(error) => error.to_string(),
+    };
+    assert!(std::env::var_os("LIBCTR_TEST_SYSTEMD").is_none(), "{reason}");
+    eprintln!("not here: {reason}");
+    false
 }
 
 fn choose(id: &str, limits: &Limits) -> crate::Result<Setup> {

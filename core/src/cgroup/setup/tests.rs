@@ -9,6 +9,7 @@ use std::fs;
 
 mod machine;
 mod refusals;
+mod scopes;
 
 #[test]
 fn hybrid_has_one_v2_group_and_v1_limits() {
