@@ -12,6 +12,7 @@
 mod describe;
 mod filesystem;
 pub(crate) mod groups;
+mod landlock;
 mod oci;
 mod root;
 mod security;
@@ -147,7 +148,7 @@ fn attempt(
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
-            sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
+            sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
     if !setup.needs_helper() {
@@ -180,6 +181,7 @@ fn attempt(
     plan.flag(flag::AWAIT_GROUPS, setup.needs_helper());
     filesystem::write(&mut plan, spec, &place)?;
     security::write(&mut plan, spec, process, users)?;
+    landlock::write(&mut plan, spec)?;
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);

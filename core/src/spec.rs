@@ -37,7 +37,7 @@ pub use limits::{Device, Io, IoDevice, Keep, Limits};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Port, Protocol};
 pub(crate) use security::capability;
-pub use security::{Capabilities, IdMap, Seccomp, Security, UserNamespace};
+pub use security::{Capabilities, IdMap, Landlock, Seccomp, Security, UserNamespace};
 pub use signal::signal_number;
 pub use size::parse_size;
 pub use text::Text;

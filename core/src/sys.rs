@@ -136,6 +136,16 @@ pub(crate) fn effective_capabilities() -> SysResult<u64> {
     Ok(u64::from(data[0]) | (u64::from(data[3]) << 32))
 }
 
+/// The version of Landlock that the kernel has (landlock_create_ruleset(2)).
+pub(crate) fn landlock_version() -> SysResult<i64> {
+    const VERSION: libc::c_int = 1;
+    let none: *const libc::c_void = std::ptr::null();
+    // SAFETY: with this flag the pointer must be null and nothing is written.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, VERSION)
+    })
+}
+
 /// Reaps the process behind `pidfd` if it has ended and this process happens
 /// to be its parent: the host may be a subreaper or the first process of its
 /// pid namespace.

@@ -16,6 +16,7 @@
 //! Sources: user_namespaces(7), subuid(5), newuidmap(1).
 
 pub(crate) mod job;
+pub(crate) mod owners;
 mod subordinate;
 
 use std::fs;

@@ -11,14 +11,14 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("sys", &[]),
     ("tree", &["sys"]),
     ("spec", &[]),
-    ("image", &["sys", "tree"]),
-    ("sandbox", &["sys", "tree"]),
+    ("image", &["sys", "tree", "userns"]),
+    ("sandbox", &["sys", "tree", "userns"]),
     ("process", &["spec", "sys"]),
     ("cgroup", &["sys", "wait"]),
     ("wait", &[]),
-    ("state", &["cgroup", "sys", "tree", "wait"]),
+    ("state", &["cgroup", "sys", "tree", "userns", "wait"]),
     ("helper", &["sys"]),
-    ("userns", &["helper", "spec", "sys", "wait"]),
+    ("userns", &["helper", "spec", "sys", "tree", "wait"]),
     (
         "launch",
         &[

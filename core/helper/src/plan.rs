@@ -255,6 +255,11 @@ numbered! {
         /// A program that writes one of them: path, then its arguments after
         /// the process id.
         IdTool = 91,
+        /// A set of Landlock rules: rights u64 that it handles. The rules that
+        /// follow are its own.
+        Landlock = 93,
+        /// A rule: rights u64, path inside the root.
+        LandlockRule = 94,
         /// Owner of a file below [`Field::Tree`]: uid u32, gid u32, mode u32
         /// (of a file that can be opened, else `u32::MAX`), path, bytes u32,
         /// `security.capability` (none if empty).

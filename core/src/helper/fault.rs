@@ -220,7 +220,11 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let (uid, gid, _mode) = (body.number(), body.number(), body.number());
             format!("{name}({}, {uid}:{gid})", body.text())
         }
-        Kind::Group | Kind::Argument | Kind::Environment => format!("{name}()"),
+        Kind::LandlockRule => {
+            let rights = body.0.u64().unwrap_or(0);
+            format!("{name}_add_rule({rights:#x} below {})", body.text())
+        }
+        Kind::Group | Kind::Argument | Kind::Environment | Kind::Landlock => format!("{name}()"),
     }
 }
 

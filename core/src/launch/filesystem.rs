@@ -15,7 +15,7 @@ use nix::libc::{self, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME}
 use crate::error::{Error, Result, Stage};
 use crate::helper::plan::Plan;
 use crate::image::RootDirectory;
-use crate::sandbox::{Sandbox, Upper, UpperDirectory, View};
+use crate::sandbox::{Piece, Sandbox, Upper, UpperDirectory, View};
 use crate::spec::{Mount, MountKind, Network, RunSpec};
 use crate::userns::Users;
 
@@ -67,7 +67,8 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<
     files(plan, spec, root)?;
     for (index, view) in root.sandbox.views.iter().enumerate() {
         let View { path, prepared } = view;
-        copy_on_write(plan, root, &format!("v{index}"), path, path, prepared, false);
+        let base = root.stage.join(format!("v{index}"));
+        copy_on_write(plan, root, &base, path, path, prepared, false);
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
         add_mount(plan, root, index, mount)?;
@@ -149,6 +150,7 @@ fn base(plan: &mut Plan, root: &Root<'_>) {
         body.path(root.stage).string("mode=0700");
     });
     match root.upper {
+        _ if root.sandbox.pieces.is_some() => pieces(plan, root),
         Upper::Memory => overlay(plan, root, &root.stage.join("u"), &root.stage.join("w")),
         Upper::Disk(path) => overlay(plan, root, &path.join("fs"), &path.join("work")),
         Upper::Copy(path) => plan.record(Kind::RootBind, |body| {
@@ -175,6 +177,41 @@ fn overlay(plan: &mut Plan, root: &Root<'_>, upper: &Path, work: &Path) {
             body.path(lower);
         }
     });
+}
+
+/// A root of parts of the host's own.
+fn pieces(plan: &mut Plan, root: &Root<'_>) {
+    let place = match root.upper {
+        Upper::Disk(path) => path,
+        _ => root.stage,
+    };
+    let target = place.join("m");
+    root.directory(plan, &target, &top(root.top));
+    plan.record(Kind::RootBind, |body| {
+        body.path(&target);
+    });
+    let pieces = root.sandbox.pieces.iter().flatten();
+    for (index, piece) in pieces.enumerate() {
+        match piece {
+            Piece::Directory { path, mode } => plan.record(Kind::Directory, |body| {
+                body.u32(*mode).path(path);
+            }),
+            Piece::Link { path, contents } => plan.record(Kind::Symlink, |body| {
+                body.path(contents).path(path);
+            }),
+            Piece::File(path) | Piece::Tree(path) => plan.record(Kind::Bind, |body| {
+                let kind = match piece {
+                    Piece::File(_) => option::FILE,
+                    _ => option::RECURSIVE,
+                };
+                body.u32(kind | option::READ_ONLY).path(path).path(inside(path));
+            }),
+            Piece::View(View { path, prepared }) => {
+                let base = place.join(format!("p{index}"));
+                copy_on_write(plan, root, &base, path, path, prepared, false);
+            }
+        }
+    }
 }
 
 /// A file system at a path that an image must not redirect.
@@ -327,8 +364,8 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
                 return Err(Error::invalid(Stage::Filesystem, message));
             }
             let read_only = mount.is_read_only();
-            let name = format!("c{index}");
-            copy_on_write(plan, root, &name, source, &mount.target, &[], read_only);
+            let base = root.stage.join(format!("c{index}"));
+            copy_on_write(plan, root, &base, source, &mount.target, &[], read_only);
         }
     }
     Ok(())
@@ -345,19 +382,18 @@ fn is_directory(index: usize, source: &Path) -> Result<bool> {
     }
 }
 
-/// A view of a directory of the host whose changes stay on the stage.
+/// A view of a directory of the host whose changes stay in `base`.
 fn copy_on_write(
     plan: &mut Plan,
     root: &Root<'_>,
-    name: &str,
+    base: &Path,
     source: &Path,
     target: &Path,
     prepared: &[UpperDirectory],
     read_only: bool,
 ) {
-    let base = root.stage.join(name);
     let (upper, work) = (base.join("u"), base.join("w"));
-    root.directory(plan, &base, &plain(0o700));
+    root.directory(plan, base, &plain(0o700));
     // The view's top directory looks like the source's.
     let top = fs::metadata(source).map_or(plain(0o755), |metadata| {
         let mode = metadata.mode() & 0o7777;
@@ -373,6 +409,7 @@ fn copy_on_write(
     plan.record(Kind::Overlay, |body| {
         let flags = read_only | root.overlay();
         body.u32(flags).path(source).path(inside(target)).path(&upper).path(&work);
+        // Where it can be mounted meanwhile, by a builder.
         body.path(&root.stage.join("m"));
     });
 }

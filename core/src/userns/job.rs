@@ -10,12 +10,13 @@ use std::path::Path;
 
 use libctr_helper::message::Message;
 use libctr_helper::plan::{Field, Kind, job, when};
+use nix::errno::Errno;
 
 use super::Users;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::helper::plan::Plan;
 use crate::helper::{self, channel};
-use crate::{sys, wait};
+use crate::{sys, tree, wait};
 
 /// What one file of a tree is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +53,29 @@ pub(crate) fn give(users: &Users, tree: BorrowedFd<'_>, owners: &[Owner]) -> Res
     run(&mut plan, Some(tree))
 }
 
-/// Removes a directory with all that is in it, whoever of the namespace owns
-/// that. Absence is no error.
-pub(crate) fn remove(users: &Users, path: &Path) -> Result<()> {
+/// Removes `name` in `parent`, which is at `path`, with all that is in it. What
+/// an ordinary user may not remove, because it belongs to his subordinate ids
+/// or is closed, goes from inside the user namespace. Absence is no error.
+///
+/// # Errors
+/// The errno of a call on the tree, or what the helper says.
+pub(crate) fn remove_tree(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    path: &Path,
+    failed: impl FnOnce(Errno) -> Error,
+) -> Result<()> {
+    match tree::remove_tree(parent, name) {
+        Ok(()) => Ok(()),
+        Err(errno @ (Errno::EACCES | Errno::EPERM)) => match Users::of_files()? {
+            Some(users) => remove(&users, path),
+            None => Err(failed(errno)),
+        },
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+fn remove(users: &Users, path: &Path) -> Result<()> {
     let mut plan = Plan::new();
     users.write_job(&mut plan, job::REMOVE);
     plan.record(Kind::Remove, |body| {

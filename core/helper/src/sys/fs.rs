@@ -329,6 +329,13 @@ pub(crate) fn controlling_terminal(terminal: BorrowedFd) -> Result<()> {
     call!(IOCTL, terminal.raw(), TIOCSCTTY, 0).map(drop)
 }
 
+/// How a descriptor was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
+pub(crate) fn access_mode(fd: BorrowedFd) -> Result<usize> {
+    const F_GETFL: usize = 3;
+    const O_ACCMODE: usize = 3;
+    call!(FCNTL, fd.raw(), F_GETFL).map(|flags| flags & O_ACCMODE)
+}
+
 /// dup3(2) without close-on-exec: for 0, 1 and 2.
 pub(crate) fn dup_to(fd: BorrowedFd, number: i32) -> Result<()> {
     call!(DUP3, fd.raw(), signed(number), 0).map(drop)
