@@ -52,7 +52,7 @@ test-systemd: ## an ordinary user's control groups in that machine, with a real 
 	    $(RUN_IN_VM) -e IN_MANAGER=$$where -- $(CURDIR)/tests/with-systemd \
 	        sh -c "$$systemd && $$unit cgroup::live::systemd" || exit 1; \
 	done; \
-	$(RUN_IN_VM) -u 1000 -e LIBCTR_TEST_DELEGATED=1 -- $$systemd delegated
+	$(RUN_IN_VM) -u 1000 -e LIBCTR_TEST_DELEGATED=1 -- $$systemd group_that_is_delegated
 
 bench: ## latency beside bwrap, crun, runc and a plain process
 	$(CARGO) bench -p libctr-tests --bench latency
