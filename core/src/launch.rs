@@ -10,6 +10,7 @@
 //! begins with a private copy of the root.
 
 mod describe;
+mod devices;
 mod filesystem;
 pub(crate) mod groups;
 mod landlock;
@@ -44,6 +45,7 @@ use crate::spec::{Network, Root, RunSpec, Seccomp, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
+use devices::Devices;
 use root::RootParts;
 use verdict::{Failure, verdict};
 
@@ -77,7 +79,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     if let Some(users) = &users {
         users.check(process.uid, process.gid, !spec.groups.is_empty())?;
     }
-    let setup = groups::choose(&id, &spec.limits, options.cancel)?;
+    let devices = devices::resolve(spec, users.is_some())?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter, options.cancel)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -93,6 +96,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         hostname: &hostname,
         process: &process,
         users: users.as_ref(),
+        devices: &devices,
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -124,6 +128,7 @@ struct Start<'a> {
     hostname: &'a str,
     process: &'a Process,
     users: Option<&'a Users>,
+    devices: &'a Devices,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -151,9 +156,8 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    if !setup.needs_helper() {
-        setup.create()?;
-    }
+    // Those that come later are of a user, who may set no filter of devices.
+    let filtered = !setup.needs_helper() && setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -169,6 +173,7 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        devices: start.devices,
         users,
         top: root.top,
         stage: dir.path(),
@@ -180,7 +185,7 @@ fn attempt(
     plan.set(Field::Begun, start.begun);
     plan.flag(flag::AWAIT_GROUPS, setup.needs_helper());
     filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process, users)?;
+    security::write(&mut plan, spec, process, users, filtered)?;
     landlock::write(&mut plan, spec)?;
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
@@ -218,7 +223,10 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write("config.json", &oci::document(&bytes, spec)?)?;
+    dir.write(
+        "config.json",
+        &oci::document(&bytes, spec, filtered.then_some(&start.devices.filter))?,
+    )?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     let ready = match setup.needs_helper() {

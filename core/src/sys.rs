@@ -10,12 +10,16 @@
 //! Every descriptor made here is close-on-exec and numbered 3 or higher, also
 //! in a host that runs with its standard streams closed.
 
+mod bpf;
+
 use std::ffi::CStr;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+
+pub(crate) use bpf::{attach_device_program, load_device_program};
 
 /// Result of a system call.
 pub(crate) type SysResult<T> = Result<T, Errno>;

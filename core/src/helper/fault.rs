@@ -158,9 +158,11 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let (kind, target, data) = (body.text(), body.text(), body.text());
             format!("{name}({kind}, {target}, {data})")
         }
-        Kind::Node => {
-            let (_mode, major, minor) = (body.number(), body.number(), body.number());
-            format!("{name}({}, {major}:{minor})", body.text())
+        Kind::Device => {
+            body.skip(4);
+            let (major, minor) = (body.number(), body.number());
+            let (source, target) = (body.text(), body.text());
+            format!("{name}(device {source} on {target}, {major}:{minor})")
         }
         Kind::Symlink => {
             let (contents, path) = (body.text(), body.text());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::libc;
 
-use crate::cgroup::{self, Hierarchies, Manager, Setup};
+use crate::cgroup::{self, DeviceFilter, Hierarchies, Manager, Setup};
 use crate::error::{Error, Result, Stage};
 use crate::helper::channel::Channel;
 use crate::spec::{Device, Limits};
@@ -14,13 +14,19 @@ use crate::sys;
 
 /// Chooses the groups; nothing is made yet. An ordinary user's may have to come
 /// from systemd, whose answer is awaited no longer than `cancel` allows.
-pub(super) fn choose(id: &str, limits: &Limits, cancel: Option<BorrowedFd<'_>>) -> Result<Setup> {
+pub(super) fn choose(
+    id: &str,
+    limits: &Limits,
+    devices: &DeviceFilter,
+    cancel: Option<BorrowedFd<'_>>,
+) -> Result<Setup> {
+    let limits = cgroup::Limits { devices: Some(devices.clone()), ..of(limits)? };
     let ask = || Manager::find(cancel);
     let systemd: cgroup::Systemd<'_> = match nix::unistd::geteuid().is_root() {
         true => None,
         false => Some(&ask),
     };
-    Setup::choose(Hierarchies::get()?, id, &of(limits)?, systemd)
+    Setup::choose(Hierarchies::get()?, id, &limits, systemd)
 }
 
 /// Makes the groups for which the helper has to run, and lets it go on. Of a
@@ -65,6 +71,7 @@ pub(crate) fn of(limits: &Limits) -> Result<cgroup::Limits> {
         cpuset: limits.cpuset.clone(),
         io,
         io_weight: limits.io.weight,
+        devices: None,
     })
 }
 
