@@ -29,7 +29,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
-use libctr_helper::plan::Field;
+use libctr_helper::plan::{Field, flag};
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
@@ -84,7 +84,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     }
     let filter = seccomp::filter(spec, security::bounding(spec, users.as_ref())?)?;
     let devices = devices::resolve(spec, users.is_some())?;
-    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter, options.cancel)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -168,7 +168,8 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    let filtered = setup.create()?;
+    // Those that come later are of a user, who may set no filter of devices.
+    let filtered = !setup.needs_helper() && setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -194,6 +195,7 @@ fn attempt(
     };
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
+    plan.flag(flag::AWAIT_GROUPS, setup.needs_helper());
     match upper {
         Upper::Nowhere(own) => degraded::write(&mut plan, spec, process, own)?,
         _ => {
@@ -243,7 +245,13 @@ fn attempt(
     dir.write("config.json", &oci::document(&bytes, spec, devices, start.filter)?)?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
-    match verdict(&channel, &helper, &bytes, cancel) {
+    let ready = match setup.needs_helper() {
+        true => groups::create_around(setup, &helper, &channel, cancel),
+        false => Ok(()),
+    };
+    let verdict =
+        ready.map_err(Failure::from).and_then(|()| verdict(&channel, &helper, &bytes, cancel));
+    match verdict {
         Ok(Executed { pid, pidfd, terminal, listener }) => {
             undo.disarm();
             let streams = [None, None, None];

@@ -18,9 +18,9 @@ pub mod listener;
 pub mod outer;
 mod skip;
 
-pub use fixture::{Fixture, fixture, probe_path};
+pub use fixture::{Fixture, fixture, fixture_of_user, probe_path};
 pub use host::{HostState, session_keyring};
-pub use skip::{images, in_vm, privileged, runs, skip};
+pub use skip::{images, in_vm, not_here, privileged, runs, skip};
 
 use std::time::{Duration, Instant};
 

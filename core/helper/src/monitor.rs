@@ -97,6 +97,9 @@ impl Monitor {
     fn launch(plan: Plan<'static>) -> Result<Monitor, Fault> {
         let launch = |call| at(Step::Launch, call, NONE);
         let control = sys::signalfd(Control::SIGNAL, sys::SIGTERM).map_err(launch(Call::Signalfd))?;
+        if plan.has(flag::AWAIT_GROUPS) {
+            groups::wait(plan, control.borrow())?;
+        }
         let groups = Groups::open(plan)?;
         let status = sys::shared_status().map_err(launch(Call::Mmap))?;
         let (setup, init_end) = sys::socketpair().map_err(launch(Call::Socketpair))?;

@@ -148,6 +148,9 @@ pub mod flag {
     /// CAP_SYS_ADMIN is kept up to execve: without `no_new_privs` the filter
     /// needs it.
     pub const FILTER_CAP: u64 = 1 << 13;
+    /// The groups are made while the program waits for
+    /// [`crate::message::Message::GO_ON`].
+    pub const AWAIT_GROUPS: u64 = 1 << 14;
 }
 
 /// Values of [`Field::Job`].

@@ -46,6 +46,8 @@ impl Errno {
     pub(crate) const EMFILE: Errno = Errno(24);
     pub(crate) const ENAMETOOLONG: Errno = Errno(36);
     pub(crate) const ENOSYS: Errno = Errno(38);
+    pub(crate) const ETIMEDOUT: Errno = Errno(110);
+    pub(crate) const ECANCELED: Errno = Errno(125);
 }
 
 pub(crate) type Result<T> = core::result::Result<T, Errno>;
