@@ -26,6 +26,8 @@ pub(crate) struct Inherited {
     pub(crate) monitor: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
+    /// Whether this process was born in the container's v2 group.
+    pub(crate) in_group: bool,
 }
 
 /// From here on the end of the monitor ends this process. If the monitor has
@@ -67,7 +69,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
 
     // First, so that everything made from here on is counted.
-    cgroup::enter(plan)?;
+    cgroup::enter(plan, inherited.in_group)?;
     network::set_up(plan)?;
     let terminal = filesystem::set_up(plan, inherited.monitor.borrow())?;
 

@@ -6,7 +6,7 @@
 
 mod groups;
 mod log;
-mod number;
+pub(crate) mod number;
 mod oom;
 mod record;
 mod remove;
@@ -110,9 +110,9 @@ impl Monitor {
         let namespaces = plan.get(Field::CloneFlags).unwrap_or(0);
         let fork = sys::clone(namespaces, groups.v2(), true).map_err(launch(Call::Clone))?;
         let (pid, pidfd) = match fork {
-            Fork::Child => {
+            Fork::Child { in_group } => {
                 drop((setup, control));
-                init::run(plan, Inherited { monitor: init_end, status })
+                init::run(plan, Inherited { monitor: init_end, status, in_group })
             }
             Fork::Parent { pid, pidfd } => (pid, pidfd),
         };

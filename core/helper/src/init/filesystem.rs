@@ -7,9 +7,13 @@
 //! lie in a root that may be hostile and are only ever reached through
 //! [`root::Root`].
 
+mod enter;
+mod layers;
+mod mounts;
 mod overlay;
 mod root;
 mod terminal;
+mod tree;
 
 use core::ffi::CStr;
 
@@ -18,6 +22,7 @@ use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
+use tree::{Stage, Tree};
 
 /// The fault of `call` for one record.
 fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
@@ -32,8 +37,9 @@ pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, 
     sys::mount(c"", c"/", c"", sys::MS_REC | sys::MS_PRIVATE, c"").map_err(failed(Call::Mount, none))?;
 
     let mut root = None;
+    let stage = Stage::of(plan);
     for record in plan.records() {
-        step(record, &mut root)?;
+        step(record, stage, &mut root)?;
     }
     let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     let terminal = match plan.has(flag::TERMINAL) {
@@ -41,12 +47,7 @@ pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, 
         false => None,
     };
 
-    // The old root ends up mounted on the new one and is taken away from
-    // there (pivot_root(2), "pivot_root(".", ".")").
-    sys::fchdir(root.borrow()).map_err(failed(Call::Chdir, none))?;
-    sys::pivot_root(c".", c".").map_err(failed(Call::PivotRoot, none))?;
-    sys::detach(c".").map_err(failed(Call::Umount, none))?;
-    sys::chdir(c"/").map_err(failed(Call::Chdir, none))?;
+    enter::enter(root.borrow())?;
     if plan.has(flag::READ_ONLY) {
         let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY;
         sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, none))?;
@@ -55,7 +56,7 @@ pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, 
 }
 
 /// One record: either it helps to make the root, or it reaches into it.
-fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
+fn step(record: Record<'_>, stage: Stage<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
     let Record { index, kind, mut body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
@@ -65,8 +66,8 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
             sys::mount(c"tmpfs", path, c"tmpfs", 0, data).map_err(failed(Call::Mount, index))?;
         }
         Kind::UpperDir => overlay::upper_directory(record)?,
-        Kind::RootOverlay => *place = Some(overlay::root(record)?),
-        Kind::RootBind => *place = Some(bound_root(record)?),
+        Kind::RootOverlay => *place = Some(overlay::root(record, stage)?),
+        Kind::RootBind => *place = Some(bound_root(record, stage)?),
         Kind::Filesystem
         | Kind::Directory
         | Kind::Node
@@ -80,7 +81,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
             if !makes_only(kind) {
                 root.mounted();
             }
-            inside(record, root)?;
+            inside(record, stage, root)?;
         }
         // Other steps' records.
         _ => {}
@@ -89,7 +90,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
 }
 
 /// A record that makes or mounts something in the root.
-fn inside(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+fn inside(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), Fault> {
     let Record { index, kind, mut body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
@@ -117,46 +118,44 @@ fn inside(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
             let contents = body.bytes(length).ok_or(broken)?;
             root.file(path, mode, contents).map_err(failed(Call::Write, index))
         }
-        Kind::Bind => bind(record, root),
-        Kind::Overlay => overlay::view(record, root),
-        Kind::Mask => mask(root, body.string().ok_or(broken)?, index),
-        Kind::ReadOnly => read_only(root, body.string().ok_or(broken)?, index),
+        Kind::Bind => bind(record, stage, root),
+        Kind::Overlay => overlay::view(record, stage, root),
+        Kind::Mask => mask(root, stage, body.string().ok_or(broken)?, index),
+        Kind::ReadOnly => read_only(root, stage, body.string().ok_or(broken)?, index),
         _ => Ok(()),
     }
 }
 
 /// A directory as the root, mounted on itself: a root has to be a mount.
-fn bound_root(record: Record<'_>) -> Result<Root, Fault> {
+fn bound_root(record: Record<'_>, stage: Stage<'_>) -> Result<Root, Fault> {
     let Record { index, mut body, .. } = record;
     let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-    let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
+    let tree = Tree::open(stage, index, Fd::CWD, source, true)?;
     // What the host's mount forbids its own users says nothing about a root:
     // an overlay would not take it over either.
-    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC;
-    sys::mount_clear(tree.borrow(), host).map_err(failed(Call::MountSetattr, index))?;
+    tree.clear(sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC)?;
     let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
         .map_err(failed(Call::Open, index))?;
-    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
-    Ok(Root::adopt(tree))
+    tree.attach(onto.borrow())?;
+    Ok(Root::adopt(tree.into_fd()))
 }
 
-fn bind(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+fn bind(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
     let source = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     let recursive = flags & option::RECURSIVE != 0;
-    let tree = sys::open_tree(Fd::CWD, source, recursive).map_err(failed(Call::OpenTree, index))?;
+    let tree = Tree::open(stage, index, Fd::CWD, source, recursive)?;
     if flags & option::READ_ONLY != 0 {
-        sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
-            .map_err(failed(Call::MountSetattr, index))?;
+        tree.read_only()?;
     }
     let onto = match flags & option::FILE {
         0 => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
         _ => root.file_target(target).map_err(failed(Call::Open, index))?,
     };
-    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+    tree.attach(onto.borrow())
 }
 
 /// Whether a record makes a file or directory and mounts nothing.
@@ -185,7 +184,7 @@ fn file_system(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
 
 /// Hides a path: a directory under an empty read-only tmpfs, a file under the
 /// container's own null device.
-fn mask(root: &mut Root, path: &CStr, index: u16) -> Result<(), Fault> {
+fn mask(root: &mut Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(), Fault> {
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
@@ -196,16 +195,14 @@ fn mask(root: &mut Root, path: &CStr, index: u16) -> Result<(), Fault> {
             .map_err(failed(Call::Mount, index));
     }
     let null = root.null().map_err(failed(Call::Openat2, index))?;
-    let tree = sys::open_tree(null, c"", false).map_err(failed(Call::OpenTree, index))?;
-    sys::move_mount(tree.borrow(), target.borrow()).map_err(failed(Call::MoveMount, index))
+    Tree::open(stage, index, null, c"", false)?.attach(target.borrow())
 }
 
-fn read_only(root: &Root, path: &CStr, index: u16) -> Result<(), Fault> {
+fn read_only(root: &Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(), Fault> {
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
-    let tree = sys::open_tree(target.borrow(), c"", true).map_err(failed(Call::OpenTree, index))?;
-    sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
-        .map_err(failed(Call::MountSetattr, index))?;
-    sys::move_mount(tree.borrow(), target.borrow()).map_err(failed(Call::MoveMount, index))
+    let tree = Tree::open(stage, index, target.borrow(), c"", true)?;
+    tree.read_only()?;
+    tree.attach(target.borrow())
 }

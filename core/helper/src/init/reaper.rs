@@ -19,7 +19,7 @@ pub(super) fn split(inherited: &Inherited) -> Result<(), Fault> {
     sys::block_signals(true);
     let fork = sys::clone(0, None, false).map_err(at(Step::Launch, Call::Fork, Fault::NO_RECORD))?;
     match fork {
-        Fork::Child => Ok(()),
+        Fork::Child { .. } => Ok(()),
         Fork::Parent { pid, .. } => reap(pid, inherited),
     }
 }

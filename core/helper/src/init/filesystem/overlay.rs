@@ -2,15 +2,17 @@
 //!
 //! Made through file descriptors (fsopen(2), fsconfig(2)): each lower layer is
 //! an option of its own, so neither their number nor their names meet the one
-//! page that mount(2) has for its options.
+//! page that mount(2) has for its options. Where that does not work, because
+//! the calls (Linux 5.2) or the option (6.7) are missing, [`layers`] takes over.
 
 use core::ffi::CStr;
 
-use super::failed;
 use super::root::Root;
+use super::tree::{Stage, Tree};
+use super::{failed, layers};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Record, option};
-use crate::sys::{self, BorrowedFd, Fd};
+use crate::sys::{self, BorrowedFd, Errno, Fd};
 
 /// A directory of an upper layer, made before the overlay is mounted.
 pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
@@ -38,7 +40,7 @@ pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
 }
 
 /// Mounts the container's root on its target and opens it.
-pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
+pub(super) fn root(record: Record<'_>, stage: Stage<'_>) -> Result<Root, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
@@ -46,15 +48,15 @@ pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
     let upper = body.string().ok_or(broken)?;
     let work = body.string().ok_or(broken)?;
     let count = body.u32().ok_or(broken)?;
-    let mount = overlay(index, flags, upper, work, count, body)?;
+    let mount = overlay(stage, index, flags, upper, work, count, body)?;
     let onto = sys::open(Fd::CWD, target, sys::O_PATH | sys::O_DIRECTORY, 0)
         .map_err(failed(Call::Open, index))?;
-    sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
-    Ok(Root::adopt(mount))
+    mount.attach(onto.borrow())?;
+    Ok(Root::adopt(mount.into_fd()))
 }
 
 /// Mounts a copy-on-write view of a host directory inside the root.
-pub(super) fn view(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+pub(super) fn view(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
@@ -63,9 +65,9 @@ pub(super) fn view(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let target = body.string().ok_or(broken)?;
     let upper = body.string().ok_or(broken)?;
     let work = body.string().ok_or(broken)?;
-    let mount = overlay(index, flags, upper, work, 1, source)?;
+    let mount = overlay(stage, index, flags, upper, work, 1, source)?;
     let onto = root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?;
-    sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+    mount.attach(onto.borrow())
 }
 
 /// Longest value of an option (fsconfig(2): 256 bytes with its NUL).
@@ -82,9 +84,36 @@ fn directory(fs: BorrowedFd, key: &CStr, path: &CStr) -> sys::Result<()> {
     sys::fsconfig_string(fs, key, c".")
 }
 
-/// A detached overlay of `count` lower layers, named by the next strings of
-/// `lowers`, uppermost first.
-fn overlay(
+/// An overlay of `count` lower layers, named by the next strings of `lowers`,
+/// uppermost first.
+fn overlay<'p>(
+    stage: Stage<'p>,
+    index: u16,
+    flags: u32,
+    upper: &CStr,
+    work: &CStr,
+    count: u32,
+    lowers: Body<'_>,
+) -> Result<Tree<'p>, Fault> {
+    let fd = match detached(index, flags, upper, work, count, lowers) {
+        // Neither call, or none of its options, or a kernel that cannot make
+        // this overlay: mount(2) will say which.
+        Err(first @ Fault { call, errno, .. })
+            if call != Call::Plan && (Errno(errno).is_missing() || Errno(errno) == Errno::EINVAL) =>
+        {
+            let mut strings = lowers;
+            let paths = (0..count).map_while(move |_| strings.string());
+            layers::mount(stage, flags, paths, upper, work).map_err(|second| match second.0 {
+                same if same == errno => first,
+                other => failed(Call::Mount, index)(Errno(other)),
+            })?
+        }
+        other => other?,
+    };
+    Ok(Tree::adopt(stage, index, fd))
+}
+
+fn detached(
     index: u16,
     flags: u32,
     upper: &CStr,

@@ -3,6 +3,7 @@
 
 use super::failed;
 use super::root::Root;
+use super::tree::{Stage, Tree};
 use crate::fault::{Call, Fault};
 use crate::plan::{Field, Plan};
 use crate::sys;
@@ -22,9 +23,9 @@ pub(super) fn open(plan: Plan<'_>, root: &mut Root, monitor: BorrowedFd) -> Resu
     let uid = plan.get(Field::Uid).and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
     sys::fchown(terminal.borrow(), uid, u32::MAX).map_err(failed(Call::Fchown, none))?;
 
-    let tree = sys::open_tree(terminal.borrow(), c"", false).map_err(failed(Call::OpenTree, none))?;
+    let tree = Tree::open(Stage::of(plan), none, terminal.borrow(), c"", false)?;
     let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
-    sys::move_mount(tree.borrow(), console.borrow()).map_err(failed(Call::MoveMount, none))?;
+    tree.attach(console.borrow())?;
 
     sys::send(monitor, b"t", [Some(master.borrow()), None]).map_err(failed(Call::Send, none))?;
     Ok(terminal)
