@@ -130,7 +130,7 @@ fn inside(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), F
 fn bound_root(record: Record<'_>, stage: Stage<'_>) -> Result<Root, Fault> {
     let Record { index, mut body, .. } = record;
     let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-    let tree = Tree::open(stage, index, Fd::CWD, source, true)?;
+    let mut tree = Tree::open(stage, index, Fd::CWD, source, true)?;
     // What the host's mount forbids its own users says nothing about a root:
     // an overlay would not take it over either.
     tree.clear(sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC)?;
@@ -147,7 +147,7 @@ fn bind(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), Fau
     let source = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     let recursive = flags & option::RECURSIVE != 0;
-    let tree = Tree::open(stage, index, Fd::CWD, source, recursive)?;
+    let mut tree = Tree::open(stage, index, Fd::CWD, source, recursive)?;
     if flags & option::READ_ONLY != 0 {
         tree.read_only()?;
     }
@@ -202,7 +202,7 @@ fn read_only(root: &Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
-    let tree = Tree::open(stage, index, target.borrow(), c"", true)?;
+    let mut tree = Tree::open(stage, index, target.borrow(), c"", true)?;
     tree.read_only()?;
     tree.attach(target.borrow())
 }

@@ -95,7 +95,7 @@ fn overlay<'p>(
     count: u32,
     lowers: Body<'_>,
 ) -> Result<Tree<'p>, Fault> {
-    let fd = match detached(index, flags, upper, work, count, lowers) {
+    match detached(index, flags, upper, work, count, lowers) {
         // Neither call, or none of its options, or a kernel that cannot make
         // this overlay: mount(2) will say which.
         Err(first @ Fault { call, errno, .. })
@@ -103,14 +103,13 @@ fn overlay<'p>(
         {
             let mut strings = lowers;
             let paths = (0..count).map_while(move |_| strings.string());
-            layers::mount(stage, flags, paths, upper, work).map_err(|second| match second.0 {
-                same if same == errno => first,
-                other => failed(Call::Mount, index)(Errno(other)),
-            })?
+            match layers::mount(stage, flags, paths, upper, work) {
+                Err(second) if second == Errno(errno) => Err(first),
+                fd => fd.map(|fd| Tree::adopt(stage, true, index, fd)).map_err(failed(Call::Mount, index)),
+            }
         }
-        other => other?,
-    };
-    Ok(Tree::adopt(stage, index, fd))
+        fd => fd.map(|fd| Tree::adopt(stage, false, index, fd)),
+    }
 }
 
 fn detached(

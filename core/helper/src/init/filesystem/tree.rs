@@ -46,13 +46,15 @@ pub(super) struct Tree<'p> {
     /// Its root; where it is attached nowhere it is gone with this.
     fd: Fd,
     stage: Stage<'p>,
+    /// Whether it waits there.
+    waits: bool,
     index: u16,
 }
 
 impl<'p> Tree<'p> {
-    /// What was mounted otherwise.
-    pub(super) const fn adopt(stage: Stage<'p>, index: u16, fd: Fd) -> Tree<'p> {
-        Tree { fd, stage, index }
+    /// A mount that is attached nowhere, or waits on the stage.
+    pub(super) const fn adopt(stage: Stage<'p>, waits: bool, index: u16, fd: Fd) -> Tree<'p> {
+        Tree { fd, stage, waits, index }
     }
 
     /// A copy of the mount at `path`, or of an open file if that is empty.
@@ -63,15 +65,17 @@ impl<'p> Tree<'p> {
         path: &CStr,
         recursive: bool,
     ) -> Result<Tree<'p>, Fault> {
-        let fd = match sys::open_tree(from, path, recursive) {
-            Err(errno) if errno.is_missing() => bind(stage, index, from, path, recursive)?,
-            fd => fd.map_err(failed(Call::OpenTree, index))?,
-        };
-        Ok(Tree { fd, stage, index })
+        match sys::open_tree(from, path, recursive) {
+            Err(errno) if errno.is_missing() => {
+                let fd = bind(stage, index, from, path, recursive)?;
+                Ok(Tree::adopt(stage, true, index, fd))
+            }
+            fd => fd.map(|fd| Tree::adopt(stage, false, index, fd)).map_err(failed(Call::OpenTree, index)),
+        }
     }
 
     /// Makes it read-only, with all that is mounted below.
-    pub(super) fn read_only(&self) -> Result<(), Fault> {
+    pub(super) fn read_only(&mut self) -> Result<(), Fault> {
         match sys::mount_setattr(self.fd.borrow(), sys::MOUNT_ATTR_RDONLY) {
             Err(errno) if errno.is_missing() => {
                 self.wait_on_stage()?;
@@ -82,7 +86,7 @@ impl<'p> Tree<'p> {
     }
 
     /// Takes `MS_…` flags away from it.
-    pub(super) fn clear(&self, flags: u64) -> Result<(), Fault> {
+    pub(super) fn clear(&mut self, flags: u64) -> Result<(), Fault> {
         // The attributes of mount_setattr have the same numbers as far as
         // `MS_NOEXEC`.
         match sys::mount_clear(self.fd.borrow(), flags) {
@@ -95,13 +99,18 @@ impl<'p> Tree<'p> {
     }
 
     /// mountinfo shows only what is attached somewhere.
-    fn wait_on_stage(&self) -> Result<(), Fault> {
+    fn wait_on_stage(&mut self) -> Result<(), Fault> {
+        if self.waits {
+            return Ok(());
+        }
         let kind = sys::stat(self.fd.borrow()).map_err(failed(Call::Fstat, self.index))?.mode & sys::S_IFMT;
         let open = || {
             let place = self.stage.place(kind == sys::S_IFDIR)?;
             sys::open(Fd::CWD, place, sys::O_PATH | sys::O_NOFOLLOW, 0)
         };
-        self.attach(open().map_err(failed(Call::Open, self.index))?.borrow())
+        self.attach(open().map_err(failed(Call::Open, self.index))?.borrow())?;
+        self.waits = true;
+        Ok(())
     }
 
     /// Puts it onto an open file or directory.
