@@ -135,6 +135,19 @@ pub(crate) fn reap(pid: i32) {
     }
 }
 
+/// The effective capabilities of the calling thread (capget(2)), one bit each.
+pub(crate) fn effective_capabilities() -> SysResult<u64> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let mut header = [VERSION_3, 0];
+    // Effective, permitted, inheritable: low words, then high words.
+    let mut data = [0_u32; 6];
+    // SAFETY: both arrays have the layout and size of version 3 and live
+    // through the call.
+    let ret = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) };
+    Errno::result(ret)?;
+    Ok(u64::from(data[0]) | (u64::from(data[3]) << 32))
+}
+
 /// Reaps the process behind `pidfd` if it has ended and this process happens
 /// to be its parent: the host may be a subreaper or the first process of its
 /// pid namespace.
@@ -349,7 +362,10 @@ mod tests {
 
     #[test]
     fn directory_of_a_process_takes_signals_until_it_is_gone() {
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("cat");
         let pid = i32::try_from(child.id()).expect("a pid");
         let directory = process_directory(pid).expect("directory");
         assert_eq!(pidfd_send_signal(directory.as_fd(), 0), Ok(()));

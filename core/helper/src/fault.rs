@@ -105,7 +105,9 @@ calls! {
     Fork = 45 "clone",
     Setsockopt = 46 "setsockopt",
     Close = 47 "close",
-    Chroot = 48 "chroot",
+    IdTool = 48 "newuidmap",
+    Recv = 49 "recvmsg",
+    Chroot = 50 "chroot",
 }
 
 impl Step {
@@ -181,7 +183,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=48).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=50).contains(&call), "call {call}");
             }
         }
     }

@@ -23,7 +23,8 @@ use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 use crate::error::{Error, Result, Stage};
 use crate::sys::{self, SysResult};
 pub(crate) use crate::tree::{kind, open_at};
-use crate::tree::{names, remove_tree, stat};
+use crate::tree::{names, stat};
+use crate::userns::job;
 
 /// An open directory and the path to name it by in messages.
 #[derive(Debug)]
@@ -251,7 +252,8 @@ impl Dir {
     /// Removes `name` and, if it is a directory, all below it; follows no
     /// link, needs no memory per level. Absence is no error.
     pub(crate) fn remove_tree(&self, name: &[u8]) -> Result<()> {
-        remove_tree(self.as_fd(), name).map_err(|errno| self.fail("remove", name, errno))
+        let path = self.path.join(OsStr::from_bytes(name));
+        job::remove_tree(self.as_fd(), name, &path, |errno| self.fail("remove", name, errno))
     }
 
     fn io(&self, call: &str, name: &str, error: std::io::Error) -> Error {
@@ -285,7 +287,10 @@ mod tests {
         let root = File::open(dir.path()).unwrap();
         let plain = [OFlag::O_RDONLY, OFlag::O_PATH, OFlag::O_PATH | OFlag::O_DIRECTORY];
         for flags in plain {
-            for path in ["a", "a/b", "a/file", "a/file/x", "none", "a/none/x", "link", "link/b", "a/out", "a/out/x", "a/../a", ".."] {
+            for path in [
+                "a", "a/b", "a/file", "a/file/x", "none", "a/none/x", "link", "link/b", "a/out",
+                "a/out/x", "a/../a", "..",
+            ] {
                 let inode = |fd| fstat(fd).unwrap().st_ino;
                 let path = path.as_bytes();
                 let kernels = beneath(root.as_fd(), path, flags).map(inode);

@@ -125,10 +125,8 @@ fn filter(missing: &[(u32, u32)]) -> Vec<sock_filter> {
 /// CAP_SYS_ADMIN.
 fn install(filter: &[sock_filter]) -> Result<(), Box<dyn Error>> {
     const SET_MODE_FILTER: c_long = 1;
-    let program = libc::sock_fprog {
-        len: u16::try_from(filter.len())?,
-        filter: filter.as_ptr().cast_mut(),
-    };
+    let program =
+        libc::sock_fprog { len: u16::try_from(filter.len())?, filter: filter.as_ptr().cast_mut() };
     let address: *const libc::sock_fprog = &raw const program;
     // SAFETY: the program and its instructions live through the call, which
     // only reads them.

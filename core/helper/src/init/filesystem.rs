@@ -12,17 +12,20 @@ mod layers;
 mod mounts;
 mod overlay;
 mod root;
+pub(crate) mod source;
 mod terminal;
 mod tree;
 
 use core::ffi::CStr;
 
-use super::at;
+use super::{Inherited, at};
+use crate::builder;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
-use tree::{Stage, Tree};
+pub(crate) use tree::Stage;
+use tree::Tree;
 
 /// The fault of `call` for one record.
 fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
@@ -30,20 +33,21 @@ fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
 }
 
 /// Builds the root and enters it. Returns the program's side of the terminal.
-pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, Fault> {
+pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>, Fault> {
     let none = Fault::NO_RECORD;
     // Nothing that is mounted or unmounted here reaches the host, nor the
     // other way round.
     sys::mount(c"", c"/", c"", sys::MS_REC | sys::MS_PRIVATE, c"").map_err(failed(Call::Mount, none))?;
 
+    let builder = inherited.builder(plan);
+    let maker = Maker { builder, stage: Stage::of(plan, builder) };
     let mut root = None;
-    let stage = Stage::of(plan);
     for record in plan.records() {
-        step(record, stage, &mut root)?;
+        step(record, &mut root, maker)?;
     }
     let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     let terminal = match plan.has(flag::TERMINAL) {
-        true => Some(terminal::open(plan, &mut root, monitor)?),
+        true => Some(terminal::open(plan, &mut root, maker.stage, inherited.monitor.borrow())?),
         false => None,
     };
 
@@ -55,19 +59,33 @@ pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, 
     Ok(terminal)
 }
 
+/// Who makes the mounts with a source.
+#[derive(Clone, Copy)]
+struct Maker<'p> {
+    /// Another process, from which they come.
+    builder: Option<BorrowedFd>,
+    /// This one, with a place to let them wait.
+    stage: Stage<'p>,
+}
+
 /// One record: either it helps to make the root, or it reaches into it.
-fn step(record: Record<'_>, stage: Stage<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
-    let Record { index, kind, mut body } = record;
+fn step(record: Record<'_>, place: &mut Option<Root>, maker: Maker<'_>) -> Result<(), Fault> {
+    let Record { index, kind, body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
-        Kind::Stage => {
-            let path = body.string().ok_or(broken)?;
-            let data = body.string().ok_or(broken)?;
-            sys::mount(c"tmpfs", path, c"tmpfs", 0, data).map_err(failed(Call::Mount, index))?;
+        Kind::Stage | Kind::UpperDir if maker.builder.is_none() => source::prepare(record)?,
+        Kind::RootOverlay | Kind::RootBind => {
+            let mount = mount(record, maker)?;
+            // Whoever cannot reach the places of the host's root has its own.
+            let target = match maker.builder {
+                None => source::root_target(kind, body).ok_or(broken)?,
+                Some(_) => c"/",
+            };
+            let onto = sys::open(Fd::CWD, target, sys::O_PATH | sys::O_DIRECTORY, 0)
+                .map_err(failed(Call::Open, index))?;
+            mount.attach(onto.borrow())?;
+            *place = Some(Root::adopt(mount.into_fd()));
         }
-        Kind::UpperDir => overlay::upper_directory(record)?,
-        Kind::RootOverlay => *place = Some(overlay::root(record, stage)?),
-        Kind::RootBind => *place = Some(bound_root(record, stage)?),
         Kind::Filesystem
         | Kind::Directory
         | Kind::Node
@@ -81,7 +99,7 @@ fn step(record: Record<'_>, stage: Stage<'_>, place: &mut Option<Root>) -> Resul
             if !makes_only(kind) {
                 root.mounted();
             }
-            inside(record, stage, root)?;
+            inside(record, root, maker)?;
         }
         // Other steps' records.
         _ => {}
@@ -89,8 +107,19 @@ fn step(record: Record<'_>, stage: Stage<'_>, place: &mut Option<Root>) -> Resul
     Ok(())
 }
 
+/// The mount of a record with a source: made here, or by the builder.
+fn mount<'p>(record: Record<'_>, maker: Maker<'p>) -> Result<Tree<'p>, Fault> {
+    let broken = Fault::broken_plan(Step::Filesystem, record.index);
+    match maker.builder {
+        Some(builder) => builder::next(builder)
+            .map(|fd| Tree::adopt(maker.stage, false, record.index, fd))
+            .map_err(failed(Call::Recv, record.index)),
+        None => source::mount(record, None, maker.stage)?.ok_or(broken),
+    }
+}
+
 /// A record that makes or mounts something in the root.
-fn inside(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), Fault> {
+fn inside(record: Record<'_>, root: &mut Root, maker: Maker<'_>) -> Result<(), Fault> {
     let Record { index, kind, mut body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
@@ -104,7 +133,11 @@ fn inside(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), F
             let mut number = || body.u32().ok_or(broken);
             let (mode, major, minor) = (number()?, number()?, number()?);
             let path = body.string().ok_or(broken)?;
-            root.node(path, mode, major, minor).map_err(failed(Call::Mknod, index))
+            match root.node(path, mode, major, minor) {
+                // No devices can be made in a user namespace.
+                Err(Errno::EPERM) => host_node(path, root, maker.stage, index),
+                other => other.map_err(failed(Call::Mknod, index)),
+            }
         }
         Kind::Symlink => {
             let contents = body.string().ok_or(broken)?;
@@ -118,44 +151,32 @@ fn inside(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), F
             let contents = body.bytes(length).ok_or(broken)?;
             root.file(path, mode, contents).map_err(failed(Call::Write, index))
         }
-        Kind::Bind => bind(record, stage, root),
-        Kind::Overlay => overlay::view(record, stage, root),
-        Kind::Mask => mask(root, stage, body.string().ok_or(broken)?, index),
-        Kind::ReadOnly => read_only(root, stage, body.string().ok_or(broken)?, index),
+        Kind::Bind | Kind::Overlay => {
+            let mount = mount(record, maker)?;
+            let flags = body.u32().ok_or(broken)?;
+            let _source = body.string().ok_or(broken)?;
+            let target = body.string().ok_or(broken)?;
+            let onto = match kind {
+                Kind::Bind if flags & option::FILE != 0 => {
+                    root.file_target(target).map_err(failed(Call::Open, index))?
+                }
+                _ => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
+            };
+            mount.attach(onto.borrow())
+        }
+        Kind::Mask => mask(root, maker.stage, body.string().ok_or(broken)?, index),
+        Kind::ReadOnly => read_only(root, maker.stage, body.string().ok_or(broken)?, index),
         _ => Ok(()),
     }
 }
 
-/// A directory as the root, mounted on itself: a root has to be a mount.
-fn bound_root(record: Record<'_>, stage: Stage<'_>) -> Result<Root, Fault> {
-    let Record { index, mut body, .. } = record;
-    let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-    let mut tree = Tree::open(stage, index, Fd::CWD, source, true)?;
-    // What the host's mount forbids its own users says nothing about a root:
-    // an overlay would not take it over either.
-    tree.clear(sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC)?;
-    let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
+/// The host's own node at the same path, in the place of one of our own.
+fn host_node(path: &CStr, root: &mut Root, stage: Stage<'_>, index: u16) -> Result<(), Fault> {
+    let host = sys::open(Fd::CWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0)
         .map_err(failed(Call::Open, index))?;
-    tree.attach(onto.borrow())?;
-    Ok(Root::adopt(tree.into_fd()))
-}
-
-fn bind(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), Fault> {
-    let Record { index, mut body, .. } = record;
-    let broken = Fault::broken_plan(Step::Filesystem, index);
-    let flags = body.u32().ok_or(broken)?;
-    let source = body.string().ok_or(broken)?;
-    let target = body.string().ok_or(broken)?;
-    let recursive = flags & option::RECURSIVE != 0;
-    let mut tree = Tree::open(stage, index, Fd::CWD, source, recursive)?;
-    if flags & option::READ_ONLY != 0 {
-        tree.read_only()?;
-    }
-    let onto = match flags & option::FILE {
-        0 => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
-        _ => root.file_target(target).map_err(failed(Call::Open, index))?,
-    };
-    tree.attach(onto.borrow())
+    let node = Tree::open(stage, index, host.borrow(), path, false)?;
+    let onto = root.file_target(path).map_err(failed(Call::Open, index))?;
+    node.attach(onto.borrow())
 }
 
 /// Whether a record makes a file or directory and mounts nothing.

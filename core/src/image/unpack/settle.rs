@@ -24,7 +24,7 @@ use super::{Unpacked, show};
 use crate::error::Result;
 use crate::image::bad;
 use crate::image::dir::{Dir, beneath, failed, kind, open_at};
-use crate::image::unpack::attributes::{Attributes, Ownership, allowed};
+use crate::image::unpack::attributes::{Attributes, Owners, Ownership, allowed};
 use crate::sys::SysResult;
 use crate::tree::{duplicate, is_opaque, is_whiteout, stat};
 
@@ -39,39 +39,49 @@ struct Found {
 /// was taken from there.
 pub(crate) fn settle(
     layer: &Dir,
-    unpacked: &Unpacked,
+    unpacked: &mut Unpacked<'_>,
     lower: &[&Dir],
-    ownership: Ownership,
+    ownership: Ownership<'_>,
 ) -> Result<bool> {
     if lower.is_empty() && unpacked.links.is_empty() {
         return Ok(false);
     }
+    let owners = &mut unpacked.owners;
     for path in &unpacked.implicit {
-        inherit(layer, path, lower, ownership)
+        inherit(layer, path, lower, ownership, owners)
             .map_err(|errno| failed("copy attributes", &layer.name(path), errno))?;
     }
     for (path, target) in &unpacked.links {
-        copy_up(layer, path, target, lower, ownership)?;
+        copy_up(layer, path, target, lower, ownership, owners)?;
     }
     Ok(!unpacked.implicit.is_empty() || !unpacked.links.is_empty())
 }
 
 /// Copies a lower directory's attributes to the directory `path` of `layer`.
-fn inherit(layer: &Dir, path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<()> {
+fn inherit(
+    layer: &Dir,
+    path: &[u8],
+    lower: &[&Dir],
+    ownership: Ownership<'_>,
+    owners: &mut Owners<'_>,
+) -> SysResult<()> {
     let Some(found) = look_up(path, lower, ownership)? else {
         return Ok(());
     };
     if kind(&found.stat) != SFlag::S_IFDIR {
         return Ok(());
     }
-    let attributes = Attributes::of(found.dir.as_fd(), split(path).1, &found.stat, allowed)?;
+    let mut attributes = Attributes::of(found.dir.as_fd(), split(path).1, &found.stat, allowed)?;
+    owners.of_disk(&mut attributes);
+    let owner = owners.take(path, &mut attributes, false);
+    owners.set(path, owner);
     let fd = beneath(layer.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
     attributes.apply(fd.as_fd()).map(drop)
 }
 
 /// What an overlay of `lower` shows at `path`: the first layer that has it,
 /// unless one above hides it by a whiteout, an opaque directory or a file.
-fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<Option<Found>> {
+fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership<'_>) -> SysResult<Option<Found>> {
     'layers: for layer in lower {
         let mut opaque = false;
         for prefix in prefixes(path) {
@@ -109,7 +119,8 @@ fn copy_up(
     path: &[u8],
     target: &[u8],
     lower: &[&Dir],
-    ownership: Ownership,
+    ownership: Ownership<'_>,
+    owners: &mut Owners<'_>,
 ) -> Result<()> {
     let fail = |call: &str, path: &[u8], errno| failed(call, &layer.name(path), errno);
     let (parent, name) = split(path);
@@ -126,7 +137,7 @@ fn copy_up(
         let dir = beneath(layer.as_fd(), above, flags).map_err(|e| fail("openat2", above, e))?;
         match keep_times(&dir, || mkdirat(&dir, name, Mode::S_IRWXU)) {
             Ok(()) => {
-                let made = inherit(layer, prefix, lower, ownership);
+                let made = inherit(layer, prefix, lower, ownership, owners);
                 made.map_err(|e| fail("copy attributes", prefix, e))?;
             }
             Err(Errno::EEXIST) => {}
@@ -143,17 +154,27 @@ fn copy_up(
     if here.is_none() {
         let found = look_up(target, lower, ownership).map_err(|e| fail("look up", target, e))?;
         let found = found.ok_or_else(missing)?;
+        let regular = kind(&found.stat) == SFlag::S_IFREG;
+        let mut owner = None;
+        let change = |attributes: &mut Attributes| {
+            owners.of_disk(attributes);
+            owner = owners.take(target, attributes, regular);
+        };
         keep_times(&from, || {
-            duplicate(found.dir.as_fd(), last, &found.stat, from.as_fd(), last, allowed)
+            let (dir, to) = (found.dir.as_fd(), from.as_fd());
+            duplicate(dir, last, &found.stat, to, last, allowed, change)
         })
         .map_err(|errno| fail("copy up", target, errno))?;
+        owners.set(target, owner);
     } else if here.is_some_and(|here| is_whiteout(&here)) {
         return Err(missing());
     }
     let to =
         beneath(layer.as_fd(), parent, flags).map_err(|errno| fail("openat2", parent, errno))?;
     keep_times(&to, || linkat(&from, last, &to, name, AtFlags::empty()))
-        .map_err(|errno| fail("linkat", path, errno))
+        .map_err(|errno| fail("linkat", path, errno))?;
+    owners.link(path, target);
+    Ok(())
 }
 
 /// Runs `change` in a directory and puts its times back.

@@ -7,7 +7,6 @@
 
 use core::ffi::CStr;
 
-use super::root::Root;
 use super::tree::{Stage, Tree};
 use super::{failed, layers};
 use crate::fault::{Call, Fault, Step};
@@ -39,8 +38,12 @@ pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Mounts the container's root on its target and opens it.
-pub(super) fn root(record: Record<'_>, stage: Stage<'_>) -> Result<Root, Fault> {
+/// The overlay that becomes the container's root.
+pub(super) fn root<'p>(
+    record: Record<'_>,
+    users: Option<BorrowedFd>,
+    stage: Stage<'p>,
+) -> Result<Tree<'p>, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
@@ -48,26 +51,56 @@ pub(super) fn root(record: Record<'_>, stage: Stage<'_>) -> Result<Root, Fault> 
     let upper = body.string().ok_or(broken)?;
     let work = body.string().ok_or(broken)?;
     let count = body.u32().ok_or(broken)?;
-    let mount = overlay(stage, index, flags, upper, work, count, body)?;
-    let onto = sys::open(Fd::CWD, target, sys::O_PATH | sys::O_DIRECTORY, 0)
-        .map_err(failed(Call::Open, index))?;
-    mount.attach(onto.borrow())?;
-    Ok(Root::adopt(mount.into_fd()))
+    let lowers = Lowers { count, paths: body, shown: users.map(|users| (users, target)) };
+    overlay(stage, index, flags, upper, work, lowers)
 }
 
-/// Mounts a copy-on-write view of a host directory inside the root.
-pub(super) fn view(record: Record<'_>, stage: Stage<'_>, root: &mut Root) -> Result<(), Fault> {
+/// A copy-on-write view of a host directory.
+pub(super) fn view<'p>(
+    record: Record<'_>,
+    users: Option<BorrowedFd>,
+    stage: Stage<'p>,
+) -> Result<Tree<'p>, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
-    let source = body;
+    let paths = body;
     let _source = body.string().ok_or(broken)?;
-    let target = body.string().ok_or(broken)?;
+    let _target = body.string().ok_or(broken)?;
     let upper = body.string().ok_or(broken)?;
     let work = body.string().ok_or(broken)?;
-    let mount = overlay(stage, index, flags, upper, work, 1, source)?;
-    let onto = root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?;
-    mount.attach(onto.borrow())
+    let shown = match users {
+        Some(users) => Some((users, body.string().ok_or(broken)?)),
+        None => None,
+    };
+    overlay(stage, index, flags, upper, work, Lowers { count: 1, paths, shown })
+}
+
+/// The lower layers of an overlay.
+#[derive(Clone, Copy)]
+struct Lowers<'a> {
+    count: u32,
+    /// Begins with their paths, uppermost first.
+    paths: Body<'a>,
+    /// The user namespace with whose ids they are shown, and a directory that
+    /// nothing else is mounted on.
+    shown: Option<(BorrowedFd, &'a CStr)>,
+}
+
+/// Adds one lower layer. Shown with other ids it is a mount of its own, which
+/// has to be attached somewhere: one upon the other on the same directory,
+/// whose path means the last of them.
+fn add_lower(fs: BorrowedFd, lower: &CStr, lowers: &Lowers<'_>, index: u16) -> Result<(), Fault> {
+    let config = || failed(Call::Fsconfig, index);
+    let Some((users, place)) = lowers.shown else {
+        return directory(fs, c"lowerdir+", lower).map_err(config());
+    };
+    let tree = sys::open_tree(Fd::CWD, lower, false).map_err(failed(Call::OpenTree, index))?;
+    sys::mount_idmap(tree.borrow(), users).map_err(failed(Call::MountSetattr, index))?;
+    let onto = sys::open(Fd::CWD, place, sys::O_PATH | sys::O_DIRECTORY, 0)
+        .map_err(failed(Call::Open, index))?;
+    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+    directory(fs, c"lowerdir+", place).map_err(config())
 }
 
 /// Longest value of an option (fsconfig(2): 256 bytes with its NUL).
@@ -84,48 +117,47 @@ fn directory(fs: BorrowedFd, key: &CStr, path: &CStr) -> sys::Result<()> {
     sys::fsconfig_string(fs, key, c".")
 }
 
-/// An overlay of `count` lower layers, named by the next strings of `lowers`,
-/// uppermost first.
+/// An overlay, made in the one way or the other.
 fn overlay<'p>(
     stage: Stage<'p>,
     index: u16,
     flags: u32,
     upper: &CStr,
     work: &CStr,
-    count: u32,
-    lowers: Body<'_>,
+    lowers: Lowers<'_>,
 ) -> Result<Tree<'p>, Fault> {
-    match detached(index, flags, upper, work, count, lowers) {
-        // Neither call, or none of its options, or a kernel that cannot make
-        // this overlay: mount(2) will say which.
-        Err(first @ Fault { call, errno, .. })
-            if call != Call::Plan && (Errno(errno).is_missing() || Errno(errno) == Errno::EINVAL) =>
+    let adopt = |waits| move |fd| Tree::adopt(stage, waits, index, fd);
+    match detached(index, flags, upper, work, lowers) {
+        // No such call, an option that it does not know, or a kernel that
+        // cannot make this overlay: mount(2) will say which.
+        Err(first @ Fault { call: Call::Fsopen | Call::Fsconfig | Call::Fsmount, errno, .. })
+            if stage.is_there() && (Errno(errno).is_missing() || Errno(errno) == Errno::EINVAL) =>
         {
-            let mut strings = lowers;
-            let paths = (0..count).map_while(move |_| strings.string());
+            let mut strings = lowers.paths;
+            let paths = (0..lowers.count).map_while(move |_| strings.string());
             match layers::mount(stage, flags, paths, upper, work) {
                 Err(second) if second == Errno(errno) => Err(first),
-                fd => fd.map(|fd| Tree::adopt(stage, true, index, fd)).map_err(failed(Call::Mount, index)),
+                fd => fd.map(adopt(true)).map_err(failed(Call::Mount, index)),
             }
         }
-        fd => fd.map(|fd| Tree::adopt(stage, false, index, fd)),
+        fd => fd.map(adopt(false)),
     }
 }
 
+/// An overlay that is attached nowhere.
 fn detached(
     index: u16,
     flags: u32,
     upper: &CStr,
     work: &CStr,
-    count: u32,
-    mut lowers: Body<'_>,
+    mut lowers: Lowers<'_>,
 ) -> Result<Fd, Fault> {
     let fs = sys::fsopen(c"overlay").map_err(failed(Call::Fsopen, index))?;
     let fs = fs.borrow();
     let config = || failed(Call::Fsconfig, index);
-    for _ in 0..count {
-        let lower = lowers.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-        directory(fs, c"lowerdir+", lower).map_err(config())?;
+    for _ in 0..lowers.count {
+        let lower = lowers.paths.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
+        add_lower(fs, lower, &lowers, index)?;
     }
     directory(fs, c"upperdir", upper).map_err(config())?;
     directory(fs, c"workdir", work).map_err(config())?;

@@ -10,7 +10,12 @@ use crate::sys;
 use crate::sys::{BorrowedFd, Fd};
 
 /// Opens the terminal; returns the program's end.
-pub(super) fn open(plan: Plan<'_>, root: &mut Root, monitor: BorrowedFd) -> Result<Fd, Fault> {
+pub(super) fn open(
+    plan: Plan<'_>,
+    root: &mut Root,
+    stage: Stage<'_>,
+    monitor: BorrowedFd,
+) -> Result<Fd, Fault> {
     let none = Fault::NO_RECORD;
     let master = root
         .open_file(c"dev/pts/ptmx", sys::O_RDWR | sys::O_NOCTTY)
@@ -23,7 +28,7 @@ pub(super) fn open(plan: Plan<'_>, root: &mut Root, monitor: BorrowedFd) -> Resu
     let uid = plan.get(Field::Uid).and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
     sys::fchown(terminal.borrow(), uid, u32::MAX).map_err(failed(Call::Fchown, none))?;
 
-    let tree = Tree::open(Stage::of(plan), none, terminal.borrow(), c"", false)?;
+    let tree = Tree::open(stage, none, terminal.borrow(), c"", false)?;
     let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
     tree.attach(console.borrow())?;
 

@@ -16,11 +16,21 @@ use crate::sys::{self, BorrowedFd, Errno, Fd};
 
 /// Where mounts can wait.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stage<'p>(Option<&'p CStr>);
+pub(crate) struct Stage<'p>(Option<&'p CStr>);
 
 impl<'p> Stage<'p> {
-    pub(super) fn of(plan: Plan<'p>) -> Stage<'p> {
-        Stage(plan.of(Kind::Stage).next().and_then(|mut body| body.string()))
+    /// None: what has to be shown with other ids cannot be made by mount(2),
+    /// nor be handed over.
+    pub(crate) const NONE: Stage<'static> = Stage(None);
+
+    /// The stage that this process has, if nobody else makes its mounts.
+    pub(super) fn of(plan: Plan<'p>, builder: Option<BorrowedFd>) -> Stage<'p> {
+        let path = plan.of(Kind::Stage).next().and_then(|mut body| body.string());
+        Stage(path.filter(|_| builder.is_none()))
+    }
+
+    pub(super) const fn is_there(self) -> bool {
+        self.0.is_some()
     }
 
     /// Goes to the stage, and makes a directory or a file there to mount on.
@@ -42,7 +52,7 @@ impl<'p> Stage<'p> {
 }
 
 /// A mount of one record.
-pub(super) struct Tree<'p> {
+pub(crate) struct Tree<'p> {
     /// Its root; where it is attached nowhere it is gone with this.
     fd: Fd,
     stage: Stage<'p>,
@@ -66,7 +76,7 @@ impl<'p> Tree<'p> {
         recursive: bool,
     ) -> Result<Tree<'p>, Fault> {
         match sys::open_tree(from, path, recursive) {
-            Err(errno) if errno.is_missing() => {
+            Err(errno) if errno.is_missing() && stage.is_there() => {
                 let fd = bind(stage, index, from, path, recursive)?;
                 Ok(Tree::adopt(stage, true, index, fd))
             }
@@ -77,7 +87,7 @@ impl<'p> Tree<'p> {
     /// Makes it read-only, with all that is mounted below.
     pub(super) fn read_only(&mut self) -> Result<(), Fault> {
         match sys::mount_setattr(self.fd.borrow(), sys::MOUNT_ATTR_RDONLY) {
-            Err(errno) if errno.is_missing() => {
+            Err(errno) if errno.is_missing() && self.stage.is_there() => {
                 self.wait_on_stage()?;
                 mounts::set_read_only(self.fd.borrow()).map_err(failed(Call::Mount, self.index))
             }
@@ -90,7 +100,7 @@ impl<'p> Tree<'p> {
         // The attributes of mount_setattr have the same numbers as far as
         // `MS_NOEXEC`.
         match sys::mount_clear(self.fd.borrow(), flags) {
-            Err(errno) if errno.is_missing() => {
+            Err(errno) if errno.is_missing() && self.stage.is_there() => {
                 self.wait_on_stage()?;
                 mounts::clear(self.fd.borrow(), flags).map_err(failed(Call::Mount, self.index))
             }
@@ -123,6 +133,10 @@ impl<'p> Tree<'p> {
             }
             other => other.map_err(failed(Call::MoveMount, self.index)),
         }
+    }
+
+    pub(crate) const fn borrow(&self) -> BorrowedFd {
+        self.fd.borrow()
     }
 
     pub(super) fn into_fd(self) -> Fd {
