@@ -8,6 +8,7 @@
 //! Dropping a handle never ends the container. An attached container ends
 //! with its host process.
 
+mod held;
 mod info;
 mod life;
 mod log;
@@ -24,6 +25,7 @@ use nix::errno::Errno;
 use nix::libc;
 use once_cell::sync::OnceCell;
 
+use held::Held;
 use life::Life;
 
 pub use info::{Info, RootMount, Status};
@@ -84,8 +86,8 @@ impl Container {
             meta,
             owner: std::process::id(),
             life: OnceCell::with_value(Life {
-                helper: Some(started.helper),
-                init: Some(started.pidfd),
+                helper: Some(Held::Pidfd(started.helper)),
+                init: Some(Held::Pidfd(started.pidfd)),
                 pid: Some(started.pid),
             }),
             exit: started.exit,
@@ -150,7 +152,7 @@ impl Container {
         let Some(life) = self.begun(deadline)? else { return Ok(None) };
         if let Some(helper) = &life.helper {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if !wait::until_readable(helper.as_fd(), left)? {
+            if !helper.until_ended(left)? {
                 return Ok(None);
             }
             // Only where the host is the first process of its pid namespace
@@ -173,7 +175,7 @@ impl Container {
         if let Some(init) = &life.init {
             // A program that is pid 1 itself can undo that (PR_SET_PDEATHSIG).
             let _ = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL);
-            wait::until_readable(init.as_fd(), Some(LAST_BREATH))?;
+            init.until_ended(Some(LAST_BREATH))?;
             sys::reap_pidfd(init.as_fd());
         }
         // What cannot be removed now is tried again at the next opening.
@@ -188,14 +190,16 @@ impl Container {
     #[doc(alias = "ctr_container_event_fd")]
     #[must_use]
     pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.helper.as_ref().map(AsFd::as_fd)
+        self.life()?.helper.as_ref().and_then(Held::event)
     }
 
-    /// The pidfd of the container's pid 1. C: `ctr_container_pidfd`.
+    /// The pidfd of the container's pid 1. `None` also in a handle that was
+    /// opened where `pidfd_open` is missing (before Linux 5.3).
+    /// C: `ctr_container_pidfd`.
     #[doc(alias = "ctr_container_pidfd")]
     #[must_use]
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.init.as_ref().map(AsFd::as_fd)
+        self.life()?.init.as_ref().and_then(Held::pidfd)
     }
 
     /// Takes the caller's end of standard input (0), output (1) or error (2),
@@ -236,7 +240,7 @@ impl Container {
         if signal == libc::SIGSTOP
             && let Some(pids) = self.dir.pids()?
         {
-            let program = sys::pidfd_open(pids.program).map_err(failed)?;
+            let program = sys::signal_handle(pids.program).map_err(failed)?;
             // The number was still the program's if pid 1 lives.
             self.running()?;
             return sys::pidfd_send_signal(program.as_fd(), signal).map_err(failed);
@@ -256,9 +260,7 @@ impl Container {
     fn alive(&self) -> Result<&Life> {
         let life = self.life().ok_or_else(|| self.not_running())?;
         match &life.helper {
-            Some(helper) if !wait::until_readable(helper.as_fd(), Some(Duration::ZERO))? => {
-                Ok(life)
-            }
+            Some(helper) if !helper.until_ended(Some(Duration::ZERO))? => Ok(life),
             _ => Err(self.not_running()),
         }
     }

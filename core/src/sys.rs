@@ -10,12 +10,15 @@
 //! Every descriptor made here is close-on-exec and numbered 3 or higher, also
 //! in a host that runs with its standard streams closed.
 
+mod directory;
+
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::stat::Mode;
+use nix::fcntl::{FcntlArg, fcntl};
+
+pub(crate) use directory::{has_ended, process_directory, signal_handle};
 
 /// Result of a system call.
 pub(crate) type SysResult<T> = Result<T, Errno>;
@@ -49,30 +52,6 @@ pub(crate) fn dup(fd: BorrowedFd<'_>) -> SysResult<OwnedFd> {
 pub(crate) fn pidfd_open(pid: i32) -> SysResult<OwnedFd> {
     // SAFETY: takes two integers.
     adopt(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
-}
-
-/// What signals exactly the process `pid`: its pidfd, or where `pidfd_open` is
-/// missing (before Linux 5.3, or behind a filter) its directory in /proc, which
-/// `pidfd_send_signal(2)` takes as well. That one is no use for waiting.
-pub(crate) fn signal_handle(pid: i32) -> SysResult<OwnedFd> {
-    match pidfd_open(pid) {
-        Err(Errno::ENOSYS | Errno::EPERM) => process_directory(pid),
-        other => other,
-    }
-}
-
-/// The directory `/proc/<pid>`; ESRCH where there is no such process, ENOSYS
-/// where /proc shows the numbers of another pid namespace or is not there.
-pub(crate) fn process_directory(pid: i32) -> SysResult<OwnedFd> {
-    let own = nix::fcntl::readlink("/proc/self").map_err(|_| Errno::ENOSYS)?;
-    if own.to_str() != Some(std::process::id().to_string().as_str()) {
-        return Err(Errno::ENOSYS);
-    }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    match nix::fcntl::open(format!("/proc/{pid}").as_str(), flags, Mode::empty()) {
-        Err(Errno::ENOENT) => Err(Errno::ESRCH),
-        other => high(other?),
-    }
 }
 
 /// `pidfd_send_signal(2)`: signals exactly the process behind `pidfd`.
@@ -342,8 +321,8 @@ pub(crate) fn open_tree(path: &CStr) -> SysResult<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::{
-        block_all_signals, fgetxattr, fsetxattr, pidfd_send_signal, process_directory,
-        restore_signals, sigpipe_waits, take_sigpipe, write_quietly,
+        block_all_signals, fgetxattr, fsetxattr, restore_signals, sigpipe_waits, take_sigpipe,
+        write_quietly,
     };
     use nix::errno::Errno;
     use std::os::fd::AsFd;
@@ -358,21 +337,6 @@ mod tests {
         assert_eq!(fgetxattr(file.as_fd(), name, &mut value), Ok(3));
         assert_eq!(&value[..3], b"abc");
         assert_eq!(fgetxattr(file.as_fd(), name, &mut value[..2]), Err(Errno::ERANGE));
-    }
-
-    #[test]
-    fn directory_of_a_process_takes_signals_until_it_is_gone() {
-        let mut child = std::process::Command::new("cat")
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .expect("cat");
-        let pid = i32::try_from(child.id()).expect("a pid");
-        let directory = process_directory(pid).expect("directory");
-        assert_eq!(pidfd_send_signal(directory.as_fd(), 0), Ok(()));
-        drop(child.stdin.take());
-        child.wait().expect("wait");
-        assert_eq!(pidfd_send_signal(directory.as_fd(), 0), Err(Errno::ESRCH));
-        assert_eq!(process_directory(pid).map(drop), Err(Errno::ESRCH));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! session of its own, with no descriptor of the host but those of the plan.
 
 mod groups;
+mod lifeline;
 mod log;
 pub(crate) mod number;
 mod oom;
@@ -176,19 +177,20 @@ impl Monitor {
             let mut watches = [
                 watch(Some(self.pidfd.borrow())),
                 watch(Some(self.control.borrow())),
-                watch(descriptor(self.plan, Field::Lifeline).filter(|_| self.reason.is_none())),
+                watch(lifeline::watched(self.plan).filter(|_| self.reason.is_none())),
                 watch(Some(self.setup.borrow()).filter(|_| self.started.is_none())),
                 watch(self.log.stdout()),
                 watch(self.log.stderr()),
             ];
-            if sys::poll(&mut watches, self.patience(now)).is_err() {
+            let patience = lifeline::patience(self.plan, self.patience(now));
+            if sys::poll(&mut watches, patience).is_err() {
                 return self.give_up();
             }
-            let [ended, control, lifeline, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
+            let [ended, control, host, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
             if control {
                 self.obey();
             }
-            if lifeline {
+            if host || lifeline::is_gone(self.plan) {
                 self.end(Reason::Cancelled);
             }
             if setup && let Err(fault) = self.hear(false) {

@@ -55,7 +55,8 @@ numbered! {
         Channel = 2,
         /// Descriptor: the file of the exit record.
         Exit = 3,
-        /// Descriptor: pidfd of the host, whose end ends the container.
+        /// Descriptor: pidfd of the host, whose end ends the container, or with
+        /// [`flag::LIFELINE_DIRECTORY`] its directory in /proc.
         Lifeline = 4,
         /// Descriptor: the program's standard input.
         Stdin = 5,
@@ -140,6 +141,8 @@ pub mod flag {
     /// Sources are opened and mounted by root outside the user namespace, and
     /// shown with its ids.
     pub const BUILDER: u64 = 1 << 10;
+    /// The lifeline is a directory of /proc, to be looked at now and then.
+    pub const LIFELINE_DIRECTORY: u64 = 1 << 20;
 }
 
 /// Values of [`Field::Job`].

@@ -36,6 +36,7 @@ pub(crate) struct Errno(pub(crate) i32);
 impl Errno {
     pub(crate) const EPERM: Errno = Errno(1);
     pub(crate) const ENOENT: Errno = Errno(2);
+    pub(crate) const ESRCH: Errno = Errno(3);
     pub(crate) const EINTR: Errno = Errno(4);
     pub(crate) const E2BIG: Errno = Errno(7);
     pub(crate) const EAGAIN: Errno = Errno(11);
