@@ -75,8 +75,8 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> SysResult<OwnedFd> {
         }
         let flags = if names.peek().is_some() { step } else { flags };
         at = match open_at(at.as_fd(), name, flags, Mode::empty()) {
-            // openat2 tells a link from what is no directory either.
-            Err(Errno::ENOTDIR) => {
+            // On the way openat2 tells a link from what is no directory either.
+            Err(Errno::ENOTDIR) if names.peek().is_some() => {
                 let found = stat(at.as_fd(), name)?;
                 let is_link = found.is_some_and(|found| kind(&found) == SFlag::S_IFLNK);
                 return Err(if is_link { Errno::ELOOP } else { Errno::ENOTDIR });

@@ -8,7 +8,8 @@
 //!
 //! A name is one of [`GROUPS`] (`all` for all of them together) or one of the
 //! calls in them; ERRNO is `ENOSYS` (what a kernel without the call says, the
-//! default), `EPERM` (what a profile says) or `EINVAL`.
+//! default), `EPERM` (what a profile says) or `EINVAL`. The program finds the
+//! calls in `LIBCTR_OLD_KERNEL`, for tests that expect something else there.
 //!
 //! Sources: seccomp(2), Documentation/userspace-api/seccomp_filter.rst.
 
@@ -60,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("old_kernel NAME[=ERRNO][,…] PROGRAM [ARGUMENT…]".into());
     };
     let mut missing = Vec::new();
+    let mut names = Vec::new();
     for word in calls.to_str().ok_or("calls in ASCII")?.split(',') {
         let (name, errno) = word.split_once('=').unwrap_or((word, "ENOSYS"));
         let errno = match errno {
@@ -69,26 +71,28 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => return Err(format!("{word}: ENOSYS, EPERM or EINVAL").into()),
         };
         let before = missing.len();
-        for number in numbers(name) {
+        for (call, number) in calls_of(name) {
             missing.push((u32::try_from(number)?, u32::try_from(errno)?));
+            names.push(call);
         }
         if missing.len() == before {
             return Err(format!("{word}: no such call").into());
         }
     }
     install(&filter(&missing))?;
-    Err(Command::new(program).args(arguments).exec().into())
+    let names = names.join(",");
+    Err(Command::new(program).args(arguments).env("LIBCTR_OLD_KERNEL", names).exec().into())
 }
 
 /// The calls of a name.
-fn numbers(name: &str) -> Vec<c_long> {
+fn calls_of(name: &str) -> Vec<(&'static str, c_long)> {
     let is_meant = |group: &str, call: &str| match name {
         "all" => !NOT_IN_ALL.contains(&group),
         _ => name == group || name == call,
     };
     let mut found = Vec::new();
     for (group, calls) in GROUPS {
-        found.extend(calls.iter().filter(|(call, _)| is_meant(group, call)).map(|(_, nr)| *nr));
+        found.extend(calls.iter().filter(|(call, _)| is_meant(group, call)));
     }
     found
 }
