@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # A program that runs a command in a machine with pure cgroup v2, for `make
 # test-vm`, and the tests that run there.
 RUN_IN_VM ?= run-in-vm
-VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init
+VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init|devices
 # System calls that `make test-old-kernel` takes away, a set at a time, and the
 # tests that run without them (all take 3 to 4 minutes for each set).
 OLD_KERNELS ?= clone3 openat2 mount mount_setattr pidfd_open close_range landlock all

@@ -8,6 +8,7 @@
 
 mod copy;
 mod host;
+mod pieces;
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -39,10 +40,27 @@ pub(crate) struct Sandbox {
     /// Directories of the host that lie on other file systems, shown through
     /// overlays of their own.
     pub(crate) views: Vec<View>,
+    /// The root is a directory in memory, with these in it, parents first.
+    pub(crate) pieces: Option<Vec<Piece>>,
 }
 
-/// A directory of the host that lies on another file system.
-#[derive(Debug)]
+/// A part of a root that cannot be one overlay.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A directory of its own.
+    Directory { path: PathBuf, mode: u32 },
+    /// A symbolic link.
+    Link { path: PathBuf, contents: PathBuf },
+    /// A file of the host, read-only.
+    File(PathBuf),
+    /// A directory of the host and all below it, read-only.
+    Tree(PathBuf),
+    /// A directory of the host, through an overlay.
+    View(View),
+}
+
+/// A directory of the host that is shown through an overlay of its own.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) path: PathBuf,
     /// As [`Sandbox::prepared`], relative to the view.
@@ -97,8 +115,13 @@ impl Sandbox {
 
     /// The host's own root. `hidden` is hidden besides what always is.
     pub(crate) fn host(hidden: &[&Path]) -> Sandbox {
+        let lowers = vec![PathBuf::from("/")];
+        if !userns::is_host_root() {
+            let pieces = Some(pieces::take(Path::new("/"), hidden));
+            return Sandbox { lowers, pieces, ..Sandbox::default() };
+        }
         let (prepared, views) = host::look(Path::new("/"), hidden);
-        Sandbox { lowers: vec![PathBuf::from("/")], prepared, views }
+        Sandbox { lowers, prepared, views, pieces: None }
     }
 }
 

@@ -107,7 +107,9 @@ calls! {
     Close = 47 "close",
     IdTool = 48 "newuidmap",
     Recv = 49 "recvmsg",
-    Chroot = 50 "chroot",
+    Landlock = 50 "landlock",
+    Fchownat = 51 "fchownat",
+    Chroot = 52 "chroot",
 }
 
 impl Step {
@@ -183,7 +185,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=50).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=52).contains(&call), "call {call}");
             }
         }
     }

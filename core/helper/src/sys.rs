@@ -13,6 +13,7 @@ mod arch;
 mod clone;
 mod fs;
 mod identity;
+mod landlock;
 mod process;
 mod resolve;
 mod socket;
@@ -22,6 +23,7 @@ mod start;
 pub(crate) use clone::*;
 pub(crate) use fs::*;
 pub(crate) use identity::*;
+pub(crate) use landlock::*;
 pub(crate) use process::*;
 pub(crate) use socket::*;
 

@@ -7,6 +7,7 @@
 //! lie in a root that may be hostile and are only ever reached through
 //! [`root::Root`].
 
+mod device;
 mod enter;
 mod layers;
 mod mounts;
@@ -53,7 +54,8 @@ pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>
 
     enter::enter(root.borrow())?;
     if plan.has(flag::READ_ONLY) {
-        let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY;
+        // What is not named is taken away.
+        let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY | sys::MS_NODEV;
         sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, none))?;
     }
     Ok(terminal)
@@ -88,7 +90,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>, maker: Maker<'_>) -> Resul
         }
         Kind::Filesystem
         | Kind::Directory
-        | Kind::Node
+        | Kind::Device
         | Kind::Symlink
         | Kind::File
         | Kind::Bind
@@ -129,16 +131,7 @@ fn inside(record: Record<'_>, root: &mut Root, maker: Maker<'_>) -> Result<(), F
             let path = body.string().ok_or(broken)?;
             root.directory(path, mode).map(drop).map_err(failed(Call::Mkdir, index))
         }
-        Kind::Node => {
-            let mut number = || body.u32().ok_or(broken);
-            let (mode, major, minor) = (number()?, number()?, number()?);
-            let path = body.string().ok_or(broken)?;
-            match root.node(path, mode, major, minor) {
-                // No devices can be made in a user namespace.
-                Err(Errno::EPERM) => host_node(path, root, maker.stage, index),
-                other => other.map_err(failed(Call::Mknod, index)),
-            }
-        }
+        Kind::Device => device::make(record, root, maker.stage),
         Kind::Symlink => {
             let contents = body.string().ok_or(broken)?;
             let path = body.string().ok_or(broken)?;
@@ -170,18 +163,10 @@ fn inside(record: Record<'_>, root: &mut Root, maker: Maker<'_>) -> Result<(), F
     }
 }
 
-/// The host's own node at the same path, in the place of one of our own.
-fn host_node(path: &CStr, root: &mut Root, stage: Stage<'_>, index: u16) -> Result<(), Fault> {
-    let host = sys::open(Fd::CWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0)
-        .map_err(failed(Call::Open, index))?;
-    let node = Tree::open(stage, index, host.borrow(), path, false)?;
-    let onto = root.file_target(path).map_err(failed(Call::Open, index))?;
-    node.attach(onto.borrow())
-}
-
-/// Whether a record makes a file or directory and mounts nothing.
+/// Whether a record makes a file or directory and mounts nothing. (A device
+/// that is mounted says so itself.)
 const fn makes_only(kind: Kind) -> bool {
-    matches!(kind, Kind::Directory | Kind::Node | Kind::Symlink | Kind::File)
+    matches!(kind, Kind::Directory | Kind::Device | Kind::Symlink | Kind::File)
 }
 
 /// mount(2) on the current directory: the target was opened inside the root,
@@ -224,6 +209,6 @@ fn read_only(root: &Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(
         return Ok(());
     };
     let mut tree = Tree::open(stage, index, target.borrow(), c"", true)?;
-    tree.read_only()?;
+    tree.set(sys::MS_RDONLY)?;
     tree.attach(target.borrow())
 }

@@ -83,7 +83,8 @@ pub(super) fn mount<'p>(
     }
     let read_only = if flags & option::READ_ONLY != 0 { sys::MS_RDONLY } else { 0 };
     let made = |options: &Options| {
-        sys::mount(c"overlay", c"../tree", c"overlay", read_only, options.text()?)
+        let flags = sys::MS_NODEV | read_only;
+        sys::mount(c"overlay", c"../tree", c"overlay", flags, options.text()?)
     };
     match made(&options) {
         // Before Linux 5.10 it was not known; it only saves time.

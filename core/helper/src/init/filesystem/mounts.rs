@@ -152,9 +152,9 @@ fn id(fd: BorrowedFd) -> Result<u64> {
     number.and_then(leading).ok_or(Errno::EINVAL)
 }
 
-/// Makes a mount and all below it read-only, each with the flags that it has:
-/// of some of them a user namespace may not let go. `top` is its root.
-pub(super) fn set_read_only(top: BorrowedFd) -> Result<()> {
+/// Gives flags to a mount and all below it, each besides those that it has: of
+/// some of them a user namespace may not let go. `top` is its root.
+pub(super) fn set(top: BorrowedFd, flags: u64) -> Result<()> {
     let top = id(top)?;
     let mut place = [0_u8; LINE];
     let mut length = None;
@@ -166,8 +166,8 @@ pub(super) fn set_read_only(top: BorrowedFd) -> Result<()> {
         Ok(())
     })?;
     let place = length.and_then(|length| place.get(..length)).ok_or(Errno::EINVAL)?;
-    each(|mount| match mount.is_below(place) && mount.flags() & sys::MS_RDONLY == 0 {
-        true => change(mount, sys::MS_RDONLY, 0),
+    each(|mount| match mount.is_below(place) && mount.flags() & flags != flags {
+        true => change(mount, flags, 0),
         false => Ok(()),
     })
 }

@@ -57,10 +57,12 @@ fn root<'p>(record: Record<'_>, stage: Stage<'p>) -> Result<Tree<'p>, Fault> {
     let Record { index, mut body, .. } = record;
     let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
     let mut tree = Tree::open(stage, index, Fd::CWD, source, true)?;
-    // What the host's mount forbids its own users says nothing about a root:
-    // an overlay would not take it over either. In a user namespace nobody may
-    // lift it.
-    match tree.clear(sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC) {
+    // Device nodes in it cannot be opened.
+    tree.set(sys::MS_NODEV)?;
+    // What else the host's mount forbids its own users says nothing about a
+    // root: an overlay would not take it over either. In a user namespace
+    // nobody may lift it.
+    match tree.clear(sys::MS_NOSUID | sys::MS_NOEXEC) {
         Err(fault) if Errno(fault.errno) != Errno::EPERM => Err(fault),
         _ => Ok(tree),
     }
@@ -84,8 +86,10 @@ fn bind<'p>(
             Err(errno) => return Err(failed(Call::MountSetattr, index)(errno)),
         }
     }
-    if flags & option::READ_ONLY != 0 {
-        tree.read_only()?;
+    let bits = [(option::READ_ONLY, sys::MS_RDONLY), (option::NODEV, sys::MS_NODEV)];
+    let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, flag)| set | flag);
+    if set != 0 {
+        tree.set(set)?;
     }
     Ok(tree)
 }

@@ -84,21 +84,20 @@ impl<'p> Tree<'p> {
         }
     }
 
-    /// Makes it read-only, with all that is mounted below.
-    pub(super) fn read_only(&mut self) -> Result<(), Fault> {
-        match sys::mount_setattr(self.fd.borrow(), sys::MOUNT_ATTR_RDONLY) {
+    /// Gives `MS_…` flags to it and to all that is mounted below: those whose
+    /// numbers the attributes of mount_setattr share, up to `MS_NOEXEC`.
+    pub(super) fn set(&mut self, flags: u64) -> Result<(), Fault> {
+        match sys::mount_setattr(self.fd.borrow(), flags) {
             Err(errno) if errno.is_missing() && self.stage.is_there() => {
                 self.wait_on_stage()?;
-                mounts::set_read_only(self.fd.borrow()).map_err(failed(Call::Mount, self.index))
+                mounts::set(self.fd.borrow(), flags).map_err(failed(Call::Mount, self.index))
             }
             other => other.map_err(failed(Call::MountSetattr, self.index)),
         }
     }
 
-    /// Takes `MS_…` flags away from it.
+    /// Takes such flags away from it.
     pub(super) fn clear(&mut self, flags: u64) -> Result<(), Fault> {
-        // The attributes of mount_setattr have the same numbers as far as
-        // `MS_NOEXEC`.
         match sys::mount_clear(self.fd.borrow(), flags) {
             Err(errno) if errno.is_missing() && self.stage.is_there() => {
                 self.wait_on_stage()?;
