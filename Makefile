@@ -48,6 +48,7 @@ test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_V
 	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
 
 test-old-kernel: ## the behaviour tests without the newer system calls (as root)
+	$(CARGO) build -p libctr-cli -p libctr --bins --example hello
 	$(CARGO) test -p libctr-tests --no-run --message-format=json \
 	    | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >target/old-kernel-programs
 	grep -E '/deps/($(OLD_KERNEL_TESTS))' target/old-kernel-programs \

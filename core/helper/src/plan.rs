@@ -141,8 +141,11 @@ pub mod flag {
     /// Sources are opened and mounted by root outside the user namespace, and
     /// shown with its ids.
     pub const BUILDER: u64 = 1 << 10;
+    /// No namespaces: the program is a process of the host, which other walls
+    /// keep in.
+    pub const DEGRADED: u64 = 1 << 11;
     /// The lifeline is a directory of /proc, to be looked at now and then.
-    pub const LIFELINE_DIRECTORY: u64 = 1 << 20;
+    pub const LIFELINE_DIRECTORY: u64 = 1 << 12;
 }
 
 /// Values of [`Field::Job`].
@@ -259,8 +262,8 @@ numbered! {
         /// A program that writes one of them: path, then its arguments after
         /// the process id.
         IdTool = 91,
-        /// A set of Landlock rules: rights u64 that it handles. The rules that
-        /// follow are its own.
+        /// A set of Landlock rules: rights to files u64, to the network u64, and
+        /// scopes u64 that it handles. The rules that follow are its own.
         Landlock = 93,
         /// A rule: rights u64, path inside the root.
         LandlockRule = 94,
