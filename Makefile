@@ -11,12 +11,17 @@ TEST_FLAGS ?=
 # test-vm`, and the tests that run there.
 RUN_IN_VM ?= run-in-vm
 VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init|devices
+# System calls that `make test-old-kernel` takes away, a set at a time, and the
+# tests that run without them (all take 3 to 4 minutes for each set).
+OLD_KERNELS ?= clone3 openat2 mount mount_setattr pidfd_open close_range landlock all
+OLD_KERNEL_TESTS ?= .
 .DEFAULT_GOAL := help
 
 # header, header-check, install-c
 include ffi/install.mk
 
-.PHONY: help build run test test-vm test-systemd bench lint deny wheel python-test install check clean
+.PHONY: help build run test test-vm test-systemd test-old-kernel bench lint deny wheel python-test \
+    install check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -53,6 +58,19 @@ test-systemd: ## an ordinary user's control groups in that machine, with a real 
 	        sh -c "$$systemd && $$unit cgroup::live::systemd" || exit 1; \
 	done; \
 	$(RUN_IN_VM) -u 1000 -e LIBCTR_TEST_DELEGATED=1 -- $$systemd group_that_is_delegated
+
+test-old-kernel: ## the behaviour tests without the newer system calls (as root)
+	$(CARGO) build -p libctr-cli -p libctr --bins --example hello
+	$(CARGO) test -p libctr-tests --no-run --message-format=json \
+	    | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >target/old-kernel-programs
+	grep -E '/deps/($(OLD_KERNEL_TESTS))' target/old-kernel-programs \
+	    | grep -vE '/(old_kernel|host|probe|libctr_tests)-[0-9a-f]+$$' >target/old-kernel-tests
+	test -s target/old-kernel-tests
+	cd tests && wrapper=$$(grep '/old_kernel$$' ../target/old-kernel-programs) && status=0; \
+	for calls in $(OLD_KERNELS); do for test in $$(cat ../target/old-kernel-tests); do \
+	    echo "== without $$calls: $${test##*/}"; \
+	    "$$wrapper" $$calls $$test -q || status=1; \
+	done; done; exit $$status
 
 bench: ## latency beside bwrap, crun, runc and a plain process
 	$(CARGO) bench -p libctr-tests --bench latency
