@@ -42,6 +42,7 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
+        (Stage::User, Call::Seccomp, _) => unfiltered(error, errno),
         (Stage::User, Call::IdTool, _) => error
             .with_kind(ErrorKind::Denied)
             .with_hint("every range must be the caller's in /etc/subuid and /etc/subgid"),
@@ -64,6 +65,46 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         }
         _ => error,
     }
+}
+
+/// Why a filter of system calls was not loaded, where the kernel tells
+/// (seccomp(2), "ERRORS").
+fn unfiltered(error: Error, errno: Errno) -> Error {
+    match errno {
+        Errno::ENOSYS | Errno::EINVAL => error.with_kind(ErrorKind::Unsupported).with_hint(
+            "the kernel needs CONFIG_SECCOMP_FILTER, and Linux 5.0 for SCMP_ACT_NOTIFY; \
+             \"seccomp\": \"unconfined\" runs without a filter",
+        ),
+        Errno::EBUSY => error.with_kind(ErrorKind::Unsupported).with_hint(
+            "a filter around this process has a listener already, and there can be but one",
+        ),
+        _ => error,
+    }
+}
+
+/// Whether the fault says that an ordinary user can make no namespaces here,
+/// or has no rights in them (as AppArmor arranges it).
+pub(crate) fn refuses_namespaces(bytes: &[u8], fault: Fault) -> bool {
+    let errno = Errno::from_raw(fault.errno);
+    let refused = match (fault.step, fault.call) {
+        (Step::Launch, Call::Clone) => {
+            matches!(
+                errno,
+                Errno::EPERM
+                    | Errno::EACCES
+                    | Errno::ENOSPC
+                    | Errno::EUSERS
+                    | Errno::ENOSYS
+                    | Errno::EINVAL
+            )
+        }
+        (Step::User, Call::IdTool | Call::Write) => true,
+        (Step::Cgroup, Call::Unshare) | (Step::Network, _) | (Step::Filesystem, Call::Mount) => {
+            matches!(errno, Errno::EPERM | Errno::EACCES)
+        }
+        _ => false,
+    };
+    refused && has_user_namespace(plan::Plan::new(bytes))
 }
 
 fn has_user_namespace(plan: Option<plan::Plan<'_>>) -> bool {
@@ -195,6 +236,10 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
         Kind::Rlimit => {
             let (resource, soft) = (body.number(), body.number());
             format!("{name}(resource {resource}, {soft})")
+        }
+        Kind::Filter => {
+            let (flags, instructions) = (body.number(), body.number());
+            format!("{name}(SECCOMP_SET_MODE_FILTER, {flags:#x}, {instructions} instructions)")
         }
         Kind::GroupV2
         | Kind::RootBind

@@ -7,6 +7,8 @@ use super::{BorrowedFd, Errno, Fd, Pointers, Result, address, address_mut, call,
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
 pub(crate) const SIGCHLD: i32 = 17;
+/// A child that has the same descriptors, not copies of them.
+pub(crate) const CLONE_FILES: u64 = 0x400;
 pub(crate) const CLONE_NEWNS: u64 = 0x0002_0000;
 pub(crate) const CLONE_NEWCGROUP: u64 = 0x0200_0000;
 pub(crate) const CLONE_NEWUSER: u64 = 0x1000_0000;
@@ -104,9 +106,9 @@ pub(crate) fn getpid() -> i32 {
 }
 
 pub(crate) fn exit(code: i32) -> ! {
-    loop {
-        let _ = call!(EXIT_GROUP, signed(code));
-    }
+    let _ = call!(EXIT_GROUP, signed(code));
+    // A filter of system calls refuses even that.
+    super::arch::trap()
 }
 
 /// pidfd_send_signal(2).
@@ -154,6 +156,21 @@ fn each_descriptor(mut each: impl FnMut(i32)) {
             }
         });
     }
+}
+
+/// Calls `each` with the process id of every child of this process, as
+/// `/proc/thread-self/children` has them (proc_pid_tid_children(5)).
+pub(crate) fn each_child(mut each: impl FnMut(i32)) {
+    let Ok(file) = super::open(Fd::CWD, c"/proc/thread-self/children", super::O_RDONLY, 0) else {
+        return;
+    };
+    let mut buffer = [0_u8; 4096];
+    let length = super::read(file.borrow(), &mut buffer).unwrap_or(0);
+    // A number that is cut is found whole the next time.
+    let text = buffer.get(..length).unwrap_or(&[]);
+    let whole = text.iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+    let words = text.get(..whole).unwrap_or(&[]).split(|byte| *byte == b' ');
+    words.filter_map(super::decimal).filter(|pid| *pid > 1).for_each(&mut each);
 }
 
 /// Blocks all signals of this process, or none.
