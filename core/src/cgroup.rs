@@ -42,6 +42,9 @@ use serde::{Deserialize, Serialize};
 
 mod file;
 mod freezer;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod hierarchy;
 mod limits;
 mod place;

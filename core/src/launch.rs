@@ -13,6 +13,8 @@ pub(crate) mod channel;
 mod describe;
 mod fault;
 mod filesystem;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub(crate) mod groups;
 mod oci;
 mod plan;
