@@ -129,6 +129,21 @@ fn archives_that_parsers_read_differently_are_refused() {
     let mut single_zero_block = Tar::new().file("a", b"");
     single_zero_block.0.extend_from_slice(&[0; 512]);
     refused(single_zero_block.file("b", b"").end(), "a single block of zeros");
+    let labelled = Tar::new().entry(b'V', "label", "", 0, b"").file("x", b"");
+    assert_eq!(paths(&labelled.end()), ["x"]);
+    for tar in [
+        Tar::new().entry(b'V', "label", "", 0, &inner).file("x", b""),
+        Tar::new().pax(&[("path", b"y")]).entry(b'V', "label", "", 0, b"").file("x", b""),
+    ] {
+        refused(tar.end(), "a volume label with data or an extended header");
+    }
+    for key in ["path", "size"] {
+        let tar = Tar::new().pax(&[(key, b"")]).file("x", b"");
+        refused(tar.end(), &format!("a pax record with an empty {key}"));
+    }
+    let mut header = Header::new_ustar();
+    header.as_mut_bytes()[263..265].copy_from_slice(b"01");
+    refused(Tar::new().header(header, b"").end(), "an unknown version of the header");
     refused(Tar::new().entry(b'Z', "z", "", 0, b"").end(), "the unknown type 'Z'");
 }
 
