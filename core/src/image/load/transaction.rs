@@ -135,7 +135,7 @@ impl<'a> Transaction<'a> {
             };
             let lower = below.iter().rev().map(|id| self.fs(id)).collect::<Result<Vec<_>>>()?;
             let lower: Vec<&Dir> = lower.iter().collect();
-            let stacked = settle(&tree.fs, &tree.unpacked, &lower, Ownership::ROOT)?;
+            let stacked = settle(&tree.fs, &tree.unpacked, &lower, Ownership::ROOT, self.budget)?;
             tree.meta.stacked = stacked || !tree.unpacked.implicit.is_empty();
             let id = if stacked { place } else { diff_id };
             write(&tree.dir, "meta.json", &index::render(&tree.meta)?)?;
