@@ -134,6 +134,9 @@ impl Unpacker<'_> {
             return self.whiteout(parent, hidden);
         }
         let attributes = self.attributes(entry)?;
+        if matches!(entry.kind, Kind::Directory | Kind::Hardlink) {
+            self.keep(&path, entry)?;
+        }
         self.enter(parent)?;
         match entry.kind {
             Kind::Directory => self.directory(&path, name, attributes),
@@ -159,6 +162,12 @@ impl Unpacker<'_> {
         }
     }
 
+    /// Counts what is remembered of an entry until the layer is complete.
+    fn keep(&self, path: &[u8], entry: &Entry) -> Result<()> {
+        let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 96);
+        self.budget.keep(&[path.len(), entry.link.len(), xattrs.sum()])
+    }
+
     fn attributes(&self, entry: &Entry) -> Result<Attributes> {
         let (uid, gid) = self.ownership.map(entry.uid, entry.gid)?;
         let mut xattrs = Vec::new();
@@ -181,6 +190,7 @@ impl Unpacker<'_> {
                 show(&entry.path)
             )));
         }
+        self.keep(b"", entry)?;
         let attributes = Some(self.attributes(entry)?);
         if let Some(root) = self.folders.get_mut(&[][..]) {
             root.attributes = attributes;
@@ -245,7 +255,7 @@ impl Unpacker<'_> {
     fn fail(&self, call: &str, path: &[u8], errno: Errno) -> Error {
         let error = failed(call, &self.root.name(path), errno);
         match errno {
-            Errno::ENAMETOOLONG | Errno::EINVAL | Errno::EMLINK => {
+            Errno::ENAMETOOLONG | Errno::EINVAL | Errno::EMLINK | Errno::E2BIG | Errno::ERANGE => {
                 error.with_kind(ErrorKind::InvalidInput)
             }
             Errno::EEXIST | Errno::ENOENT | Errno::ENOTDIR => {
