@@ -168,7 +168,7 @@ fn links_that_cannot_be_completed_are_refused() {
     refused(Tar::new().hardlink("a", "nowhere"), "which does not exist");
     refused(Tar::new().hardlink("a", "f/x"), "which does not exist");
     refused(Tar::new().hardlink("a", "s/x"), "which does not exist");
-    refused(Tar::new().hardlink("a", "g/x/y").file("g", b""), "which does not exist");
+    refused(Tar::new().hardlink("a", "g/x/y").file("g", b""), "which is no directory");
     refused(Tar::new().file(".wh.b", b"").hardlink("a", "b"), "which is no file");
 }
 
