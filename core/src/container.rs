@@ -33,7 +33,7 @@ pub use terminal::{resize_terminal, terminal_size};
 
 use crate::cgroup::Stats;
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::launch::channel;
+use crate::helper::channel;
 use crate::runtime::Runtime;
 use crate::state::{self, Meta, StateDir};
 use crate::wait::{self, Exit};

@@ -9,20 +9,14 @@
 //! Where no overlay can be mounted, the helper says so and a second attempt
 //! begins with a private copy of the root.
 
-pub(crate) mod channel;
 mod describe;
-mod fault;
 mod filesystem;
 #[cfg(fuzzing)]
 pub mod fuzz;
 pub(crate) mod groups;
 mod oci;
-mod plan;
-mod program;
 mod root;
 mod security;
-#[allow(unsafe_code, reason = "the two clones, and what runs between them and exec")]
-mod spawn;
 mod stdio;
 mod verdict;
 
@@ -34,7 +28,6 @@ use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
 use libctr_helper::plan::Field;
-use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
@@ -43,13 +36,15 @@ use stdio::Streams;
 use crate::cgroup::Setup;
 use crate::container::{Container, Started};
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::helper::plan::Plan;
+use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Network, Root, RunSpec, Seccomp, UserNamespace, Writable};
+use crate::spec::{Network, Root, RunSpec, Seccomp, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
-use plan::Plan;
+use crate::userns::Users;
 use root::RootParts;
 use verdict::{Failure, verdict};
 
@@ -79,6 +74,10 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     let hostname = spec.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let config = root.image.as_ref().and_then(|image| image.config.config().as_ref());
     let process = process::resolve(spec, config, &root.sandbox.lowers, &hostname)?;
+    let users = Users::choose(&spec.security.user_namespace, process.uid, process.gid)?;
+    if let Some(users) = &users {
+        users.check(process.uid, process.gid, !spec.groups.is_empty())?;
+    }
     let setup = groups::choose(&id, &spec.limits)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
@@ -94,6 +93,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         id: &id,
         hostname: &hostname,
         process: &process,
+        users: users.as_ref(),
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -124,6 +124,7 @@ struct Start<'a> {
     id: &'a str,
     hostname: &'a str,
     process: &'a Process,
+    users: Option<&'a Users>,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -135,7 +136,7 @@ fn attempt(
     start: &Start<'_>,
     upper: &Upper,
 ) -> std::result::Result<(StateDir, Meta, Started), Failure> {
-    let Start { runtime, spec, root, process, setup, streams, cancel, .. } = *start;
+    let Start { runtime, spec, root, process, users, setup, streams, cancel, .. } = *start;
     let meta = meta(start, upper)?;
     let Created { dir, lock, exit, status } = StateDir::create(runtime.run_directory(), &meta)?;
     let undo = Undo { run: runtime.run_directory(), dir: &dir, meta: &meta };
@@ -148,7 +149,7 @@ fn attempt(
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
-            sandbox::copy(&root.sandbox.lowers, path, &top, &|| go_on(cancel))?;
+            sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
     setup.create()?;
@@ -167,16 +168,17 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        users,
         top: root.top,
         stage: dir.path(),
         hostname: start.hostname,
         unified: setup.groups.v2.is_some() && setup.groups.v1.is_empty(),
         volatile: meta.removed,
     };
-    describe::life(&mut plan, spec, process, &meta, runtime.run_directory(), dir.path());
+    describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process)?;
+    security::write(&mut plan, spec, process, users)?;
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -214,7 +216,7 @@ fn attempt(
 
     let bytes = plan.to_bytes();
     dir.write("config.json", &oci::document(&bytes, spec)?)?;
-    let helper = start_helper(runtime, &bytes, &mut keep, dir.path())?;
+    let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
         Ok((pidfd, pid, terminal)) => {
@@ -247,15 +249,8 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { network: Network::Nat, .. } => missing(Stage::Network, "network: nat"),
         RunSpec { publish, .. } if !publish.is_empty() => missing(Stage::Network, "publish"),
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
-        _ if matches!(spec.security.user_namespace, UserNamespace::Map { .. }) => {
-            missing(Stage::User, "security.user_namespace with maps")
-        }
         _ if matches!(spec.security.seccomp, Seccomp::Profile(_)) => {
             missing(Stage::User, "security.seccomp with a profile")
-        }
-        _ if !nix::unistd::geteuid().is_root() => {
-            missing(Stage::Launch, "running as an ordinary user")
-                .map_err(|error: Error| error.with_hint("run as root"))
         }
         _ => Ok(()),
     }
@@ -326,32 +321,6 @@ fn open_directory(dir: &StateDir) -> Result<OwnedFd> {
 fn now() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(0))
-}
-
-/// Executes the helper, from the first place from which it can be.
-fn start_helper(
-    runtime: &Runtime,
-    plan: &[u8],
-    keep: &mut Vec<RawFd>,
-    dir: &Path,
-) -> Result<OwnedFd> {
-    let plan = program::memory_file(c"libctr-plan", plan, false)?;
-    keep.push(plan.as_raw_fd());
-    let start = |program: &OwnedFd| spawn::spawn(program.as_fd(), plan.as_fd(), keep);
-    if let Some(path) = runtime.helper() {
-        return start(&program::at(path)?);
-    }
-    let forbidden = |error: &Error| matches!(error.errno(), Some(libc::EACCES | libc::EPERM));
-    let mut started = program::sealed().and_then(|program| start(&program));
-    for directory in [dir, runtime.data()] {
-        match &started {
-            Err(error) if forbidden(error) => {
-                started = program::unlinked(directory).and_then(|program| start(&program));
-            }
-            _ => break,
-        }
-    }
-    started
 }
 
 /// Removes what was made, unless the start succeeds.

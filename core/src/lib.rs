@@ -41,6 +41,10 @@ pub(crate) mod process;
 
 pub mod cgroup;
 
+pub(crate) mod helper;
+
+pub(crate) mod userns;
+
 pub(crate) mod launch;
 
 pub mod wait;

@@ -8,6 +8,7 @@
 
 mod copy;
 mod host;
+mod pieces;
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -17,9 +18,16 @@ use std::path::{Path, PathBuf};
 pub(crate) use copy::copy;
 
 use crate::tree::is_opaque;
+use crate::userns;
 
-/// The attribute of a directory that hides what is below it.
-const OPAQUE: &CStr = c"trusted.overlay.opaque";
+/// The attribute of a directory that hides what is below it; in a user
+/// namespace overlays read the other one.
+fn opaque() -> &'static CStr {
+    match userns::is_host_root() {
+        true => c"trusted.overlay.opaque",
+        false => c"user.overlay.opaque",
+    }
+}
 
 /// What a root is made of.
 #[derive(Debug, Default)]
@@ -32,10 +40,27 @@ pub(crate) struct Sandbox {
     /// Directories of the host that lie on other file systems, shown through
     /// overlays of their own.
     pub(crate) views: Vec<View>,
+    /// The root is a directory in memory, with these in it, parents first.
+    pub(crate) pieces: Option<Vec<Piece>>,
 }
 
-/// A directory of the host that lies on another file system.
-#[derive(Debug)]
+/// A part of a root that cannot be one overlay.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A directory of its own.
+    Directory { path: PathBuf, mode: u32 },
+    /// A symbolic link.
+    Link { path: PathBuf, contents: PathBuf },
+    /// A file of the host, read-only.
+    File(PathBuf),
+    /// A directory of the host and all below it, read-only.
+    Tree(PathBuf),
+    /// A directory of the host, through an overlay.
+    View(View),
+}
+
+/// A directory of the host that is shown through an overlay of its own.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) path: PathBuf,
     /// As [`Sandbox::prepared`], relative to the view.
@@ -90,20 +115,25 @@ impl Sandbox {
 
     /// The host's own root. `hidden` is hidden besides what always is.
     pub(crate) fn host(hidden: &[&Path]) -> Sandbox {
+        let lowers = vec![PathBuf::from("/")];
+        if !userns::is_host_root() {
+            let pieces = Some(pieces::take(Path::new("/"), hidden));
+            return Sandbox { lowers, pieces, ..Sandbox::default() };
+        }
         let (prepared, views) = host::look(Path::new("/"), hidden);
-        Sandbox { lowers: vec![PathBuf::from("/")], prepared, views }
+        Sandbox { lowers, prepared, views, pieces: None }
     }
 }
 
 /// Whether a layer hides everything below it. One that cannot be read is an
 /// error of whoever uses it.
 fn hides_all(layer: &Path) -> bool {
-    File::open(layer).is_ok_and(|dir| is_opaque(dir.as_fd(), OPAQUE).unwrap_or(false))
+    File::open(layer).is_ok_and(|dir| is_opaque(dir.as_fd(), opaque()).unwrap_or(false))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{OPAQUE, Sandbox};
+    use super::Sandbox;
     use std::fs::File;
     use std::os::fd::AsFd;
     use std::path::PathBuf;
@@ -125,10 +155,7 @@ mod tests {
         }
         assert_eq!(Sandbox::layers(layers.clone()).lowers, layers);
         let opaque = File::open(&layers[1]).expect("directory");
-        match crate::sys::fsetxattr(opaque.as_fd(), OPAQUE, b"y") {
-            Ok(()) => assert_eq!(Sandbox::layers(layers.clone()).lowers, layers[..2]),
-            // Only root may have it, and so only root's layers do.
-            Err(errno) => assert_eq!(errno, nix::errno::Errno::EPERM),
-        }
+        crate::sys::fsetxattr(opaque.as_fd(), super::opaque(), b"y").expect("attribute");
+        assert_eq!(Sandbox::layers(layers.clone()).lowers, layers[..2]);
     }
 }

@@ -34,7 +34,8 @@ pub(crate) use meta::{Meta, Pids};
 pub(crate) use sweep::{bury, sweep};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
-use crate::{sys, tree};
+use crate::sys;
+use crate::userns::job;
 
 /// The directory of one container.
 #[derive(Clone, Debug)]
@@ -274,8 +275,9 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(()),
         other => other.map_err(|error| io("open", parent, error))?,
     };
-    tree::remove_tree(parent.as_fd(), name.as_bytes())
-        .map_err(|errno| Error::sys(Stage::State, format!("rmtree({path:?})"), errno))
+    job::remove_tree(parent.as_fd(), name.as_bytes(), path, |errno| {
+        Error::sys(Stage::State, format!("rmtree({path:?})"), errno)
+    })
 }
 
 fn no_such(what: &Path) -> Error {

@@ -110,6 +110,19 @@ pub(crate) fn reap(pid: i32) {
     }
 }
 
+/// The effective capabilities of the calling thread (capget(2)), one bit each.
+pub(crate) fn effective_capabilities() -> SysResult<u64> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let mut header = [VERSION_3, 0];
+    // Effective, permitted, inheritable: low words, then high words.
+    let mut data = [0_u32; 6];
+    // SAFETY: both arrays have the layout and size of version 3 and live
+    // through the call.
+    let ret = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) };
+    Errno::result(ret)?;
+    Ok(u64::from(data[0]) | (u64::from(data[3]) << 32))
+}
+
 /// Reaps the process behind `pidfd` if it has ended and this process happens
 /// to be its parent: the host may be a subreaper or the first process of its
 /// pid namespace.

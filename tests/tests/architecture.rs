@@ -6,22 +6,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("sys", &[]),
     ("tree", &["sys"]),
     ("spec", &[]),
-    ("image", &["sys", "tree"]),
-    ("sandbox", &["sys", "tree"]),
+    ("image", &["sys", "tree", "userns"]),
+    ("sandbox", &["sys", "tree", "userns"]),
     ("process", &["spec", "sys"]),
     ("cgroup", &["sys"]),
     ("wait", &[]),
-    ("state", &["cgroup", "sys", "tree", "wait"]),
+    ("state", &["cgroup", "sys", "tree", "userns", "wait"]),
+    ("helper", &["sys"]),
+    ("userns", &["helper", "spec", "sys", "tree", "wait"]),
     (
         "launch",
         &[
             "cgroup",
             "container",
+            "helper",
             "image",
             "process",
             "runtime",
@@ -29,10 +32,11 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "spec",
             "state",
             "sys",
+            "userns",
             "wait",
         ],
     ),
-    ("container", &["cgroup", "launch", "runtime", "spec", "state", "sys", "wait"]),
+    ("container", &["cgroup", "helper", "launch", "runtime", "spec", "state", "sys", "wait"]),
     ("runtime", &["container", "image", "launch", "spec", "state"]),
     ("lib", &["container", "error", "launch", "runtime", "wait"]),
 ];
@@ -42,7 +46,7 @@ const ROOT: [&str; 6] = ["Error", "ErrorKind", "Result", "Stage", "error", "Stdi
 
 /// Files that may contain `unsafe`.
 const UNSAFE: [&str; 4] =
-    ["core/src/sys.rs", "core/src/launch/spawn.rs", "core/helper/src/sys", "ffi/src/"];
+    ["core/src/sys.rs", "core/src/helper/spawn.rs", "core/helper/src/sys", "ffi/src/"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()

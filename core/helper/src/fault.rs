@@ -105,6 +105,8 @@ calls! {
     Fork = 45 "clone",
     Setsockopt = 46 "setsockopt",
     Close = 47 "close",
+    IdTool = 48 "newuidmap",
+    Recv = 49 "recvmsg",
 }
 
 impl Step {
@@ -180,7 +182,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=47).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=49).contains(&call), "call {call}");
             }
         }
     }

@@ -9,7 +9,7 @@
 mod cgroup;
 mod chdir;
 mod exec;
-mod filesystem;
+pub(crate) mod filesystem;
 mod network;
 mod reaper;
 mod user;
@@ -17,6 +17,7 @@ mod user;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Field, Plan, flag};
 use crate::sys::{self, BorrowedFd, Errno, Fd, Status, Watch};
+use crate::userns;
 
 /// What pid 1 has of the monitor's: all of it is gone after exec.
 #[derive(Debug)]
@@ -26,6 +27,16 @@ pub(crate) struct Inherited {
     pub(crate) monitor: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
+    /// With a user namespace, the other side of it: from there it hears that
+    /// its ids are mapped, and gets the mounts that it cannot make itself.
+    pub(crate) outside: Option<Fd>,
+}
+
+impl Inherited {
+    /// From where mounts come, if somebody else makes them.
+    fn builder(&self, plan: Plan<'_>) -> Option<BorrowedFd> {
+        self.outside.as_ref().map(Fd::borrow).filter(|_| plan.has(flag::BUILDER))
+    }
 }
 
 /// From here on the end of the monitor ends this process. If the monitor has
@@ -62,14 +73,20 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
     // Before anything else.
     end_with_monitor(inherited).map_err(at(Step::Launch, Call::Prctl, none))?;
+    // Next, so that everything made from here on is counted; with the host's
+    // ids, which may write there.
+    cgroup::enter(plan)?;
+    if let Some(outside) = &inherited.outside {
+        userns::enter(plan, outside.borrow())?;
+        // The change of ids has cleared it (prctl(2)).
+        end_with_monitor(inherited).map_err(at(Step::Launch, Call::Prctl, none))?;
+    }
     // While its root is put together, this process can be neither traced nor
     // looked into through /proc by anybody of the same user.
     sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
 
-    // First, so that everything made from here on is counted.
-    cgroup::enter(plan)?;
     network::set_up(plan)?;
-    let terminal = filesystem::set_up(plan, inherited.monitor.borrow())?;
+    let terminal = filesystem::set_up(plan, inherited)?;
 
     if plan.has(flag::INIT) {
         reaper::split(inherited)?;

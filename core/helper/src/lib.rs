@@ -33,7 +33,7 @@ macro_rules! program {
         mod $name;
     )*};
 }
-program! { init monitor sys }
+program! { builder init job monitor sys userns }
 
 #[cfg(test)]
 mod tests {

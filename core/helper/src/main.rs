@@ -10,19 +10,23 @@
 #![no_std]
 #![no_main]
 
+mod builder;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod fault;
 mod init;
+mod job;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod message;
 mod monitor;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod plan;
 mod sys;
+mod userns;
 
 use core::ffi::CStr;
 
-use plan::Plan;
+use plan::{Field, Plan};
+use sys::BorrowedFd;
 
 unsafe extern "C" {
     fn libctr_helper_must_not_panic() -> !;
@@ -38,7 +42,33 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 fn begin(argument: Option<&CStr>) -> ! {
     let Some(number) = argument.and_then(|text| sys::decimal(text.to_bytes())) else { sys::exit(125) };
     match sys::map_plan(number).map(Plan::new) {
-        Ok(Some(plan)) => monitor::run(plan, sys::BorrowedFd(number)),
+        Ok(Some(plan)) => {
+            settle(plan, BorrowedFd(number));
+            match plan.get(Field::Job) {
+                None => monitor::run(plan),
+                Some(job) => job::run(plan, job),
+            }
+        }
         _ => sys::exit(125),
     }
+}
+
+/// Makes this process independent of its host.
+fn settle(plan: Plan<'_>, plan_file: BorrowedFd) {
+    sys::set_name(c"libctr");
+    // With a user namespace only once its maps are written.
+    if !userns::is_wanted(plan) {
+        let _ = sys::not_dumpable();
+    }
+    sys::default_signals();
+    sys::block_signals(true);
+    let _ = sys::setsid();
+    let _ = sys::chdir(c"/");
+    sys::umask(0);
+    // The host's standard streams are not ours to hold open: whoever reads
+    // their other end would wait for this process too.
+    for number in 0..3 {
+        let _ = sys::dup_to(plan_file, number);
+    }
+    sys::close_on_exec_from(3);
 }

@@ -17,6 +17,8 @@ pub enum Message {
     },
     /// The container could not be started; everything made is gone again.
     Failed(Fault),
+    /// What was to be done beside running containers is done.
+    Done,
     /// A packet that this version does not know.
     Unknown,
 }
@@ -34,6 +36,7 @@ impl Message {
                 (2, [p[0], p[1], p[2], p[3], 0, 0, 0, 0])
             }
             Message::Failed(fault) => (3, fault.to_bytes()),
+            Message::Done => (4, [0; 8]),
             Message::Unknown => (0, [0; 8]),
         };
         let [a, b, c, d, e, f, g, h] = body;
@@ -47,6 +50,7 @@ impl Message {
         match kind {
             2 => Message::Started { pid: i32::from_le_bytes([a, b, c, d]) },
             3 => Message::Failed(Fault::from_bytes([a, b, c, d, e, f, g, h])),
+            4 => Message::Done,
             _ => Message::Unknown,
         }
     }
@@ -101,10 +105,11 @@ mod tests {
     #[test]
     fn messages_round_trip() {
         let fault = Fault { step: Step::User, call: Call::Setgroups, index: 9, errno: 1 };
-        for message in [Message::Started { pid: -7 }, Message::Failed(fault), Message::Unknown] {
+        let started = Message::Started { pid: -7 };
+        for message in [started, Message::Failed(fault), Message::Done, Message::Unknown] {
             assert_eq!(Message::from_bytes(message.to_bytes()), message);
         }
-        for kind in (4..=255u8).chain([0, 1]) {
+        for kind in (5..=255u8).chain([0, 1]) {
             assert_eq!(
                 Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
                 Message::Unknown

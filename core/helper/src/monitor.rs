@@ -6,18 +6,20 @@
 
 mod groups;
 mod log;
-mod number;
+pub(crate) mod number;
 mod oom;
 mod record;
-mod remove;
+pub(crate) mod remove;
 
 use core::sync::atomic::Ordering;
 
 use crate::fault::{Call, Fault, Step};
+use crate::builder;
 use crate::init::{self, Inherited, at, descriptor};
 use crate::message::{Control, Message};
-use crate::plan::{Field, Plan, when};
+use crate::plan::{Field, Plan, flag, when};
 use crate::sys::{self, BorrowedFd, Fd, Fork, POLLIN, Packet, Status, Watch};
+use crate::userns;
 use groups::Groups;
 use log::Log;
 use record::{End, Reason};
@@ -27,30 +29,12 @@ const NONE: u16 = Fault::NO_RECORD;
 const AGAIN_NS: u64 = 50_000_000;
 
 /// Runs the whole life of the container that the plan describes.
-pub(crate) fn run(plan: Plan<'static>, plan_file: BorrowedFd) -> ! {
-    settle(plan_file);
+pub(crate) fn run(plan: Plan<'static>) -> ! {
     let code = match Monitor::launch(plan) {
         Ok(monitor) => monitor.watch(),
         Err(fault) => fail(plan, fault),
     };
     sys::exit(code)
-}
-
-/// Makes this process independent of its host.
-fn settle(plan_file: BorrowedFd) {
-    sys::set_name(c"libctr");
-    let _ = sys::not_dumpable();
-    sys::default_signals();
-    sys::block_signals(true);
-    let _ = sys::setsid();
-    let _ = sys::chdir(c"/");
-    sys::umask(0);
-    // The host's standard streams are not ours to hold open: whoever reads
-    // their other end would wait for this process too.
-    for number in 0..3 {
-        let _ = sys::dup_to(plan_file, number);
-    }
-    sys::close_on_exec_from(3);
 }
 
 /// Tells the host that the container could not be started.
@@ -68,10 +52,17 @@ fn clean_up(plan: Plan<'static>, occasion: u32) {
     }
 }
 
-fn tell(plan: Plan<'_>, message: Message, fds: [Option<BorrowedFd>; 2]) {
+pub(crate) fn tell(plan: Plan<'_>, message: Message, fds: [Option<BorrowedFd>; 2]) {
     if let Some(channel) = descriptor(plan, Field::Channel) {
         // A host that has gone away is seen through the lifeline.
         let _ = sys::send(channel, &message.to_bytes(), fds);
+    }
+}
+
+/// Waits for the builder, which ends with its work or with pid 1.
+fn reap(builder: Option<i32>) {
+    if let Some(pid) = builder {
+        let _ = sys::wait(pid, true);
     }
 }
 
@@ -82,6 +73,8 @@ struct Monitor {
     status: &'static Status,
     pid: i32,
     pidfd: Fd,
+    /// The process that makes mounts for pid 1, until it is reaped.
+    builder: Option<i32>,
     /// What pid 1 says while it sets up.
     setup: Fd,
     terminal: Option<Fd>,
@@ -108,21 +101,30 @@ impl Monitor {
         let (setup, init_end) = sys::socketpair().map_err(launch(Call::Socketpair))?;
         sys::pass_credentials(setup.borrow()).map_err(launch(Call::Setsockopt))?;
         let namespaces = plan.get(Field::CloneFlags).unwrap_or(0);
+        let (ours, outside) = match userns::is_wanted(plan) {
+            true => sys::socketpair().map(|(a, b)| (Some(a), Some(b))).map_err(launch(Call::Socketpair))?,
+            false => (None, None),
+        };
         let fork = sys::clone(namespaces, groups.v2(), true).map_err(launch(Call::Clone))?;
         let (pid, pidfd) = match fork {
             Fork::Child => {
-                drop((setup, control));
-                init::run(plan, Inherited { monitor: init_end, status })
+                drop((setup, control, ours));
+                init::run(plan, Inherited { monitor: init_end, status, outside })
             }
             Fork::Parent { pid, pidfd } => (pid, pidfd),
         };
+        drop(outside);
         let Some(pidfd) = pidfd else { return Err(at(Step::Launch, Call::Clone, NONE)(sys::Errno::EINVAL)) };
+        let mut builder = None;
+        let ready = ours.map_or(Ok(()), |ours| Self::map(plan, pid, &ours, &init_end, &mut builder));
         // As long as this process has that end too, the packets of pid 1 never
         // end.
-        if let Err(errno) = init_end.close() {
+        let closed = init_end.close().map_err(launch(Call::Close));
+        if let Err(fault) = ready.and(closed) {
             let _ = sys::signal(pidfd.borrow(), sys::SIGKILL);
             let _ = sys::wait(pid, true);
-            return Err(launch(Call::Close)(errno));
+            reap(builder);
+            return Err(fault);
         }
         // Only the container holds them now, so that their other ends see it
         // close them.
@@ -135,6 +137,7 @@ impl Monitor {
             status,
             pid,
             pidfd,
+            builder,
             setup,
             terminal: None,
             program: None,
@@ -145,6 +148,23 @@ impl Monitor {
             reason: None,
             kill_at: None,
         })
+    }
+
+    /// Gives pid 1 its ids, and somebody who makes its mounts.
+    fn map(
+        plan: Plan<'static>,
+        pid: i32,
+        ours: &Fd,
+        init_end: &Fd,
+        builder: &mut Option<i32>,
+    ) -> Result<(), Fault> {
+        userns::map(plan, pid, ours.borrow())?;
+        if plan.has(flag::BUILDER) {
+            *builder = Some(builder::start(plan, pid, ours.borrow(), init_end.borrow())?);
+        }
+        // Its files in /proc are root's as long as it cannot be dumped, and
+        // the maps are some of them.
+        sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, NONE))
     }
 
     /// Watches until pid 1 has ended, then cleans up.
@@ -174,6 +194,7 @@ impl Monitor {
             if setup && let Err(fault) = self.hear(false) {
                 self.kill();
                 let _ = sys::wait(self.pid, true);
+                reap(self.builder);
                 self.groups.close();
                 return fail(self.plan, fault);
             }
@@ -210,6 +231,8 @@ impl Monitor {
     }
 
     fn executed(&mut self) {
+        // It has ended by itself, once everything was handed over.
+        reap(self.builder.take());
         self.started = Some(sys::monotonic_ns());
         self.started_at = sys::realtime_ns();
         let program = self.program.unwrap_or(self.pid);
@@ -316,6 +339,7 @@ impl Monitor {
     fn give_up(mut self) -> i32 {
         self.kill();
         let _ = sys::wait(self.pid, true);
+        reap(self.builder);
         self.groups.close();
         clean_up(self.plan, when::ALWAYS);
         125
@@ -327,6 +351,7 @@ impl Monitor {
         // Its last words may still be unread.
         while self.started.is_none() {
             if let Err(fault) = self.hear(true) {
+                reap(self.builder);
                 self.groups.close();
                 return fail(self.plan, fault);
             }

@@ -1,6 +1,6 @@
 //! The plan: flat bytes that say everything the program has to do.
 //!
-//! The host writes them (`core/src/launch/plan.rs`), the program reads them
+//! The host writes them (`core/src/helper/plan.rs`), the program reads them
 //! in place; nothing is left to look up, resolve or parse. A plan is
 //!
 //! ```text
@@ -103,6 +103,10 @@ numbered! {
         Processors = 26,
         /// Descriptor: the file of the process ids.
         Status = 27,
+        /// What there is to do: a number of [`job`]; absent means a container.
+        Job = 28,
+        /// Descriptor: the directory whose files get their owners.
+        Tree = 29,
     }
 }
 
@@ -129,6 +133,22 @@ pub mod flag {
     pub const KEEP_CAPS: u64 = 1 << 6;
     /// A new session keyring is joined.
     pub const KEYRING: u64 = 1 << 7;
+    /// The user namespace does not allow setgroups(2).
+    pub const NO_SETGROUPS: u64 = 1 << 8;
+    /// The user namespace has ids 0, which pid 1 takes while it sets up.
+    pub const ROOT_IDS: u64 = 1 << 9;
+    /// Sources are opened and mounted by root outside the user namespace, and
+    /// shown with its ids.
+    pub const BUILDER: u64 = 1 << 10;
+}
+
+/// Values of [`Field::Job`].
+pub mod job {
+    /// The paths of [`super::Kind::Remove`] are removed from inside the user
+    /// namespace.
+    pub const REMOVE: u64 = 1;
+    /// The files of [`super::Kind::Owner`] get their owners.
+    pub const OWNERS: u64 = 2;
 }
 
 /// When a [`Kind::Remove`] path is removed.
@@ -208,7 +228,8 @@ numbered! {
         File = 28,
         /// A bind: flags u32, source, target.
         Bind = 29,
-        /// A copy-on-write view: flags u32, source, target, upper, work.
+        /// A copy-on-write view: flags u32, source, target, upper, work, and with
+        /// [`flag::BUILDER`] a directory where the source can be mounted meanwhile.
         Overlay = 30,
         /// Hidden if it exists: path.
         Mask = 31,
@@ -226,6 +247,15 @@ numbered! {
         Environment = 51,
         /// A path to try to execute, in order: path.
         Program = 52,
+        /// A file of pid 1 in /proc that makes its user namespace: name, contents.
+        IdMap = 90,
+        /// A program that writes one of them: path, then its arguments after
+        /// the process id.
+        IdTool = 91,
+        /// Owner of a file below [`Field::Tree`]: uid u32, gid u32, mode u32
+        /// (of a file that can be opened, else `u32::MAX`), path, bytes u32,
+        /// `security.capability` (none if empty).
+        Owner = 92,
     }
 }
 

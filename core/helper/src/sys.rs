@@ -23,6 +23,7 @@ pub(crate) use process::*;
 pub(crate) use socket::*;
 
 use core::ffi::CStr;
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicI32, AtomicU32};
 
 /// A kernel error number.
@@ -42,6 +43,7 @@ impl Errno {
     pub(crate) const EINVAL: Errno = Errno(22);
     pub(crate) const EMFILE: Errno = Errno(24);
     pub(crate) const ENAMETOOLONG: Errno = Errno(36);
+    pub(crate) const ENOSYS: Errno = Errno(38);
 }
 
 pub(crate) type Result<T> = core::result::Result<T, Errno>;
@@ -194,14 +196,15 @@ pub(crate) fn shared_status() -> Result<&'static Status> {
 }
 
 /// A table of `count` addresses that ends in a null, for execve.
-pub(crate) struct Pointers {
+pub(crate) struct Pointers<'a> {
     table: &'static mut [usize],
     used: usize,
+    strings: PhantomData<&'a CStr>,
 }
 
-impl Pointers {
+impl<'a> Pointers<'a> {
     /// Room for `count` addresses.
-    pub(crate) fn with_room(count: usize) -> Result<Pointers> {
+    pub(crate) fn with_room(count: usize) -> Result<Pointers<'a>> {
         const PROT_READ_WRITE: usize = 3;
         const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
         let words = count.checked_add(1).ok_or(Errno::EINVAL)?;
@@ -211,11 +214,11 @@ impl Pointers {
         // SAFETY: a fresh mapping of `size` zeroed bytes that is never
         // unmapped and that nothing else refers to.
         let table = unsafe { core::slice::from_raw_parts_mut(start, words) };
-        Ok(Pointers { table, used: 0 })
+        Ok(Pointers { table, used: 0, strings: PhantomData })
     }
 
     /// Appends the address of a string; the last word stays null.
-    pub(crate) fn push(&mut self, string: &'static CStr) -> Result<()> {
+    pub(crate) fn push(&mut self, string: &'a CStr) -> Result<()> {
         let room = self.table.len().saturating_sub(1);
         let slot = self.table.get_mut(..room).and_then(|table| table.get_mut(self.used));
         *slot.ok_or(Errno::EINVAL)? = text(string);

@@ -22,8 +22,9 @@ use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
 use crate::error::{Error, Result, Stage};
 use crate::sys::{self, SysResult};
+use crate::tree::names;
 pub(crate) use crate::tree::{kind, open_at};
-use crate::tree::{names, remove_tree};
+use crate::userns::job;
 
 /// An open directory and the path to name it by in messages.
 #[derive(Debug)]
@@ -243,7 +244,8 @@ impl Dir {
     /// Removes `name` and, if it is a directory, all below it; follows no
     /// link, needs no memory per level. Absence is no error.
     pub(crate) fn remove_tree(&self, name: &[u8]) -> Result<()> {
-        remove_tree(self.as_fd(), name).map_err(|errno| self.fail("remove", name, errno))
+        let path = self.path.join(OsStr::from_bytes(name));
+        job::remove_tree(self.as_fd(), name, &path, |errno| self.fail("remove", name, errno))
     }
 
     fn io(&self, call: &str, name: &str, error: std::io::Error) -> Error {

@@ -18,7 +18,7 @@ use crate::error::Result;
 pub fn layer(tar: &[u8], root: &Path, limits: &Limits) -> Result<u64> {
     let budget = Budget::new(limits, None, None);
     let mut archive = Archive::new(tar, limits);
-    let done = unpack(&mut archive, &Dir::open(root)?, Ownership::ROOT, &budget)?;
+    let done = unpack(&mut archive, &Dir::open(root)?, Ownership::of(None), &budget)?;
     archive.finish()?;
     Ok(done.entries)
 }

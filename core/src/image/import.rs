@@ -105,7 +105,8 @@ impl Store {
                 copy_stream(reader, &name, size, &stage, &budget)?
             }
         };
-        let (tree, diff_id) = unpack_blob(&stage, blob.digest(), Hasher::sha256(), &budget)?;
+        let (tree, diff_id) =
+            unpack_blob(&stage, blob.digest(), Hasher::sha256(), self.ownership(), &budget)?;
         let config = index::render(&configuration(&diff_id, options)?)?;
         let described = describe(MediaType::ImageConfig, &config);
         let manifest = docker::manifest(&described, std::slice::from_ref(&blob))?;

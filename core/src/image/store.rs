@@ -25,7 +25,9 @@ use oci_spec::image::ImageConfiguration;
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::dir::{Dir, failed};
-use crate::image::{bad, digest, unwrap_io};
+use crate::image::unpack::attributes::Ownership;
+use crate::image::{digest, unwrap_io};
+use crate::userns::Users;
 
 pub(crate) mod collect;
 pub(crate) mod find;
@@ -51,6 +53,8 @@ const FORMAT: &[u8] = b"1\n";
 pub struct Store {
     pub(super) dir: Dir,
     pub(super) layers: Dir,
+    /// Whose ids the files of layers have; `None`: the host's.
+    users: Option<Users>,
 }
 
 /// An image that is ready to run: its layers are unpacked, and cannot be
@@ -110,7 +114,7 @@ impl Store {
             None => create(&dir)?,
         }
         let layers = dir.dir("layers")?;
-        let store = Store { dir, layers };
+        let store = Store { dir, layers, users: Users::of_files()? };
         stage::sweep(&store.dir, &|dead| store.undo(dead))?;
         // Whoever writes the index holds its lock, so with the lock a
         // half-written one is nobody's.
@@ -163,11 +167,10 @@ impl Store {
                 Error::new(Stage::Image, ErrorKind::NotFound, text)
                     .with_hint("load or pull the image again")
             })?;
-            if held.meta.overlay != "trusted" {
-                return Err(bad(format!(
-                    "layer {} was unpacked for another kind of mount",
-                    held.id
-                )));
+            if held.meta.overlay != self.ownership().marker.word() {
+                let text = format!("layer {} was unpacked for another kind of mount", held.id);
+                return Err(Error::new(Stage::Image, ErrorKind::Unsupported, text)
+                    .with_hint("root and ordinary users need data directories of their own"));
             }
             root = held.meta.root.unwrap_or(root);
             let (layer, lock) = held.into_parts(&self.layers);
@@ -184,6 +187,11 @@ impl Store {
             root,
             locks,
         })
+    }
+
+    /// Whose the files of layers are.
+    pub(super) fn ownership(&self) -> Ownership<'_> {
+        Ownership::of(self.users.as_ref())
     }
 
     /// Takes back what a load that died during its commit had moved in.

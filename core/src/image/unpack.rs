@@ -36,6 +36,7 @@ use crate::image::limits::Budget;
 use crate::image::tar::{Archive, Entry, Kind};
 use crate::sys::{SysResult, fsetxattr};
 use crate::tree::{is_whiteout, stat};
+use crate::userns::job::Owner;
 
 pub(crate) mod attributes;
 mod node;
@@ -43,17 +44,19 @@ mod parent;
 mod path;
 pub(crate) mod settle;
 
-use attributes::{Attributes, Ownership, allowed, xattr_name};
+use attributes::{Attributes, Owners, Ownership, allowed, xattr_name};
 use path::{WHITEOUT, clean, split};
 
 /// What an unpacked layer still needs to know about the layers below it, and
 /// what it amounts to.
-#[derive(Debug, Default)]
-pub(crate) struct Unpacked {
+#[derive(Debug)]
+pub(crate) struct Unpacked<'a> {
     /// Directories that the tar leaves out, parents first.
     pub(crate) implicit: Vec<Vec<u8>>,
     /// Hard links (path, target) whose target is not in this layer.
     pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Who gets which file once the tree is complete.
+    pub(crate) owners: Owners<'a>,
     /// What the tar says about the root directory, if it says anything.
     pub(crate) root: Option<Attributes>,
     pub(crate) entries: u64,
@@ -77,10 +80,12 @@ impl Folder {
     }
 }
 
-struct Unpacker<'a> {
+struct Unpacker<'a, 'u> {
     root: &'a Dir,
-    ownership: Ownership,
+    ownership: Ownership<'u>,
+    owners: Owners<'u>,
     budget: &'a Budget<'a>,
+    root_directory: Option<Attributes>,
     /// Every directory of the layer by clean path; parents sort before what
     /// is below them.
     folders: BTreeMap<Vec<u8>, Folder>,
@@ -94,15 +99,17 @@ struct Unpacker<'a> {
 
 /// Unpacks `tar` into the empty directory `root`. Does not read beyond the
 /// end of the archive: the caller drains the stream for its digest.
-pub(crate) fn unpack<R: Read>(
+pub(crate) fn unpack<'a, R: Read>(
     tar: &mut Archive<'_, R>,
     root: &Dir,
-    ownership: Ownership,
+    ownership: Ownership<'a>,
     budget: &Budget<'_>,
-) -> Result<Unpacked> {
+) -> Result<Unpacked<'a>> {
     let mut unpacker = Unpacker {
         root,
         ownership,
+        owners: ownership.owners(),
+        root_directory: None,
         budget,
         folders: BTreeMap::from([(Vec::new(), Folder::implicit(false))]),
         links: BTreeMap::new(),
@@ -120,7 +127,7 @@ pub(crate) fn unpack<R: Read>(
     unpacker.finish()
 }
 
-impl Unpacker<'_> {
+impl<'u> Unpacker<'_, 'u> {
     fn entry(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<()> {
         let path = clean(&entry.path, &self.budget.limits)?;
         let (parent, name) = split(&path);
@@ -133,14 +140,23 @@ impl Unpacker<'_> {
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             return self.whiteout(parent, hidden);
         }
-        let attributes = self.attributes(entry)?;
-        if matches!(entry.kind, Kind::Directory | Kind::Hardlink) {
+        let mut attributes = self.attributes(entry)?;
+        self.enter(parent)?;
+        let owner = self.owners.take(&path, &mut attributes, entry.kind == Kind::File);
+        if owner.is_some() || matches!(entry.kind, Kind::Directory | Kind::Hardlink) {
             self.keep(&path, entry)?;
         }
-        self.enter(parent)?;
         match entry.kind {
+            Kind::Character | Kind::Block if !self.ownership.has_devices() => {
+                log::warn!("image: device {} is left out: only root makes devices", show(&path));
+                return self.clear(&path, name);
+            }
+            Kind::Hardlink => return self.hard_link(&path, name, &entry.link),
+            _ => {}
+        }
+        let made = match entry.kind {
             Kind::Directory => self.directory(&path, name, attributes),
-            Kind::Hardlink => self.hard_link(&path, name, &entry.link),
+            Kind::Hardlink => Ok(()),
             Kind::File => self.file(&path, name, entry, &attributes, data),
             Kind::Symlink => {
                 let target = entry.link.as_slice();
@@ -159,7 +175,8 @@ impl Unpacker<'_> {
                 self.make(&path, name, |dir| mknodat(dir, name, kind, mode, device))?;
                 self.finish_node(&path, name, &attributes, false)
             }
-        }
+        };
+        made.map(|()| self.owners.set(&path, owner))
     }
 
     /// Counts what is remembered of an entry until the layer is complete.
@@ -172,6 +189,14 @@ impl Unpacker<'_> {
         let (uid, gid) = self.ownership.map(entry.uid, entry.gid)?;
         let mut xattrs = Vec::new();
         for (name, value) in entry.xattrs.iter().filter(|(name, _)| !name.is_empty()) {
+            // Four numbers of 32 bits, and an id (struct vfs_ns_cap_data).
+            if name == b"security.capability" && value.len() > 24 {
+                return Err(bad(format!(
+                    "the layer has {} with capabilities of {} bytes",
+                    show(&entry.path),
+                    value.len()
+                )));
+            }
             if allowed(name) {
                 xattrs.push((xattr_name(name)?, value.clone()));
             } else {
@@ -191,9 +216,12 @@ impl Unpacker<'_> {
             )));
         }
         self.keep(b"", entry)?;
-        let attributes = Some(self.attributes(entry)?);
+        let mut attributes = self.attributes(entry)?;
+        self.root_directory = Some(attributes.clone());
+        let owner = self.owners.take(b"", &mut attributes, false);
+        self.owners.set(b".", owner.map(|owner| Owner { path: b".".to_vec(), ..owner }));
         if let Some(root) = self.folders.get_mut(&[][..]) {
-            root.attributes = attributes;
+            root.attributes = Some(attributes);
         }
         Ok(())
     }
@@ -212,7 +240,7 @@ impl Unpacker<'_> {
     }
 
     /// Hard links to what came later, then all directories, leaves first.
-    fn finish(mut self) -> Result<Unpacked> {
+    fn finish(mut self) -> Result<Unpacked<'u>> {
         for (path, target) in std::mem::take(&mut self.links) {
             let (parent, name) = split(&path);
             self.enter(parent)?;
@@ -222,7 +250,9 @@ impl Unpacker<'_> {
             links: std::mem::take(&mut self.links).into_iter().collect(),
             entries: self.entries,
             bytes: self.bytes,
-            ..Unpacked::default()
+            implicit: Vec::new(),
+            root: self.root_directory.take(),
+            owners: self.ownership.owners(),
         };
         for (path, folder) in self.folders.iter().rev() {
             self.finish_folder(path, folder)
@@ -232,7 +262,7 @@ impl Unpacker<'_> {
             }
         }
         done.implicit.reverse();
-        done.root = self.folders.remove(&[][..]).and_then(|root| root.attributes);
+        std::mem::swap(&mut done.owners, &mut self.owners);
         Ok(done)
     }
 
@@ -248,7 +278,10 @@ impl Unpacker<'_> {
         if folder.opaque {
             fsetxattr(fd.as_fd(), self.ownership.marker.opaque(), b"y")?;
         }
-        folder.attributes.as_ref().unwrap_or(&Attributes::implicit()).apply(fd.as_fd())?;
+        let mut implicit = Attributes::implicit();
+        // It is root's, which every namespace's maker is.
+        let _nobody_else = self.owners.take(path, &mut implicit, false);
+        folder.attributes.as_ref().unwrap_or(&implicit).apply(fd.as_fd())?;
         Ok(())
     }
 

@@ -8,17 +8,19 @@ use std::time::Duration;
 use libctr_helper::plan::{Field, Kind, controller, flag, when};
 use nix::libc;
 
-use super::plan::Plan;
 use crate::cgroup::{Controller, Groups};
+use crate::helper::plan::Plan;
 use crate::process::Process;
 use crate::spec::{Network, RunSpec};
 use crate::state::Meta;
+use crate::userns::Users;
 
 /// Namespaces, groups, limits of time, and what is removed at the end.
 pub(super) fn life(
     plan: &mut Plan,
     spec: &RunSpec,
     process: &Process,
+    users: Option<&Users>,
     meta: &Meta,
     run: &Path,
     dir: &Path,
@@ -28,6 +30,10 @@ pub(super) fn life(
     if spec.network != Network::Host {
         namespaces |= libc::CLONE_NEWNET;
         plan.flag(flag::LOOPBACK, true);
+    }
+    if let Some(users) = users {
+        namespaces |= libc::CLONE_NEWUSER;
+        users.write(plan);
     }
     plan.set(Field::CloneFlags, namespaces.cast_unsigned());
     plan.flag(flag::INIT, spec.init);

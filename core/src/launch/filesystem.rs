@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use libctr_helper::plan::{Kind, option, strict};
 use nix::libc::{self, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
 
-use super::plan::Plan;
 use crate::error::{Error, Result, Stage};
+use crate::helper::plan::Plan;
 use crate::image::RootDirectory;
-use crate::sandbox::{Sandbox, Upper, UpperDirectory, View};
+use crate::sandbox::{Piece, Sandbox, Upper, UpperDirectory, View};
 use crate::spec::{Mount, MountKind, Network, RunSpec};
+use crate::userns::Users;
 
 /// Paths of the kernel's file systems that a container does not see, as
 /// container engines have them.
@@ -45,6 +46,8 @@ const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "pr
 pub(super) struct Root<'a> {
     pub(super) sandbox: &'a Sandbox,
     pub(super) upper: &'a Upper,
+    /// The container's user namespace, if it has one of its own.
+    pub(super) users: Option<&'a Users>,
     /// Mode and owner of `/`.
     pub(super) top: RootDirectory,
     /// A directory of the host onto which the stage can be mounted.
@@ -59,12 +62,13 @@ pub(super) struct Root<'a> {
 /// Writes all records of the file system.
 pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<()> {
     base(plan, root);
-    kernel(plan, root);
+    kernel(plan, root, spec.network == Network::Host);
     devices(plan);
     files(plan, spec, root)?;
     for (index, view) in root.sandbox.views.iter().enumerate() {
         let View { path, prepared } = view;
-        copy_on_write(plan, root, &format!("v{index}"), path, path, prepared, false);
+        let base = root.stage.join(format!("v{index}"));
+        copy_on_write(plan, root, &base, path, path, prepared, false);
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
         add_mount(plan, root, index, mount)?;
@@ -82,12 +86,52 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<
     Ok(())
 }
 
-/// A directory on the stage or on disk, where an upper layer lies.
-fn directory(plan: &mut Plan, path: &Path, made: &UpperDirectory) {
-    plan.record(Kind::UpperDir, |body| {
-        let flags = if made.opaque { option::OPAQUE } else { 0 };
-        body.u32(flags).u32(made.mode).u32(made.uid).u32(made.gid).path(path);
-    });
+impl Root<'_> {
+    /// A directory on the stage or on disk, where an upper layer lies. Its
+    /// owner is one of the container's; whoever makes it may have other
+    /// numbers for the same.
+    fn directory(&self, plan: &mut Plan, path: &Path, made: &UpperDirectory) {
+        let (uid, gid) = match self.users {
+            None => (made.uid, made.gid),
+            Some(users) => {
+                let ids = (users.host_uid(made.uid), users.host_gid(made.gid));
+                match (ids, users.has_builder()) {
+                    ((Some(uid), Some(gid)), true) => (uid, gid),
+                    ((Some(_), Some(_)), false) => (made.uid, made.gid),
+                    // Nobody there: it stays with its maker.
+                    _ => (0, 0),
+                }
+            }
+        };
+        let marker = match self.is_trusted() {
+            true => 0,
+            false => option::USERXATTR,
+        };
+        plan.record(Kind::UpperDir, |body| {
+            let flags = if made.opaque { option::OPAQUE } else { 0 };
+            body.u32(flags | marker).u32(made.mode).u32(uid).u32(gid).path(path);
+        });
+    }
+
+    /// Whether overlays are mounted with the rights of the host's root.
+    fn is_trusted(&self) -> bool {
+        self.users.is_none_or(Users::has_builder)
+    }
+
+    /// Flags of an overlay.
+    fn overlay(&self) -> u32 {
+        if self.is_trusted() { 0 } else { option::USERXATTR }
+    }
+
+    /// The owner of a directory of the host, as the container has it.
+    fn owner(&self, uid: u32, gid: u32) -> (u32, u32) {
+        match self.users {
+            Some(users) if !users.has_builder() => {
+                (users.container_uid(uid).unwrap_or(0), users.container_gid(gid).unwrap_or(0))
+            }
+            _ => (uid, gid),
+        }
+    }
 }
 
 fn plain(mode: u32) -> UpperDirectory {
@@ -106,6 +150,7 @@ fn base(plan: &mut Plan, root: &Root<'_>) {
         body.path(root.stage).string("mode=0700");
     });
     match root.upper {
+        _ if root.sandbox.pieces.is_some() => pieces(plan, root),
         Upper::Memory => overlay(plan, root, &root.stage.join("u"), &root.stage.join("w")),
         Upper::Disk(path) => overlay(plan, root, &path.join("fs"), &path.join("work")),
         Upper::Copy(path) => plan.record(Kind::RootBind, |body| {
@@ -116,21 +161,57 @@ fn base(plan: &mut Plan, root: &Root<'_>) {
 
 fn overlay(plan: &mut Plan, root: &Root<'_>, upper: &Path, work: &Path) {
     let target = root.stage.join("m");
-    directory(plan, &target, &plain(0o755));
-    directory(plan, upper, &top(root.top));
-    directory(plan, work, &plain(0o700));
+    root.directory(plan, &target, &plain(0o755));
+    root.directory(plan, upper, &top(root.top));
+    root.directory(plan, work, &plain(0o700));
     for made in &root.sandbox.prepared {
-        directory(plan, &upper.join(&made.path), made);
+        root.directory(plan, &upper.join(&made.path), made);
     }
     let on_disk = matches!(root.upper, Upper::Disk(_));
-    let flags = if root.volatile && on_disk { option::VOLATILE } else { 0 };
+    let volatile = if root.volatile && on_disk { option::VOLATILE } else { 0 };
     plan.record(Kind::RootOverlay, |body| {
+        let flags = volatile | root.overlay();
         let count = u32::try_from(root.sandbox.lowers.len()).unwrap_or(u32::MAX);
         body.u32(flags).path(&target).path(upper).path(work).u32(count);
         for lower in &root.sandbox.lowers {
             body.path(lower);
         }
     });
+}
+
+/// A root of parts of the host's own.
+fn pieces(plan: &mut Plan, root: &Root<'_>) {
+    let place = match root.upper {
+        Upper::Disk(path) => path,
+        _ => root.stage,
+    };
+    let target = place.join("m");
+    root.directory(plan, &target, &top(root.top));
+    plan.record(Kind::RootBind, |body| {
+        body.path(&target);
+    });
+    let pieces = root.sandbox.pieces.iter().flatten();
+    for (index, piece) in pieces.enumerate() {
+        match piece {
+            Piece::Directory { path, mode } => plan.record(Kind::Directory, |body| {
+                body.u32(*mode).path(path);
+            }),
+            Piece::Link { path, contents } => plan.record(Kind::Symlink, |body| {
+                body.path(contents).path(path);
+            }),
+            Piece::File(path) | Piece::Tree(path) => plan.record(Kind::Bind, |body| {
+                let kind = match piece {
+                    Piece::File(_) => option::FILE,
+                    _ => option::RECURSIVE,
+                };
+                body.u32(kind | option::READ_ONLY).path(path).path(inside(path));
+            }),
+            Piece::View(View { path, prepared }) => {
+                let base = place.join(format!("p{index}"));
+                copy_on_write(plan, root, &base, path, path, prepared, false);
+            }
+        }
+    }
 }
 
 /// A file system at a path that an image must not redirect.
@@ -140,14 +221,26 @@ fn mount(plan: &mut Plan, kind: &str, target: &str, flags: u64, data: &str) {
     });
 }
 
-fn kernel(plan: &mut Plan, root: &Root<'_>) {
+fn kernel(plan: &mut Plan, root: &Root<'_>, shares_network: bool) {
     let quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     mount(plan, "proc", "proc", quiet, "");
     mount(plan, "tmpfs", "dev", MS_NOSUID | MS_NOEXEC | MS_STRICTATIME, "mode=755,size=65536k");
-    let terminals = "newinstance,ptmxmode=0666,mode=0620,gid=5";
+    // Group 5 is tty everywhere, but not everybody has it.
+    let terminals = match root.users.is_none_or(|users| users.host_gid(5).is_some()) {
+        true => "newinstance,ptmxmode=0666,mode=0620,gid=5",
+        false => "newinstance,ptmxmode=0666,mode=0620",
+    };
     mount(plan, "devpts", "dev/pts", MS_NOSUID | MS_NOEXEC, terminals);
     mount(plan, "tmpfs", "dev/shm", quiet, "mode=1777,size=65536k");
     mount(plan, "mqueue", "dev/mqueue", quiet, "");
+    // It shows network devices, and so only who owns their namespace mounts it.
+    if shares_network && root.users.is_some() {
+        plan.record(Kind::Bind, |body| {
+            body.u32(option::RECURSIVE | option::READ_ONLY).string("/sys").string("sys");
+        });
+        mount(plan, "tmpfs", "sys/fs/cgroup", quiet | MS_RDONLY, "nr_blocks=1,nr_inodes=1");
+        return;
+    }
     mount(plan, "sysfs", "sys", quiet | MS_RDONLY, "");
     if root.unified {
         mount(plan, "cgroup2", "sys/fs/cgroup", quiet | MS_RDONLY, "");
@@ -271,8 +364,8 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
                 return Err(Error::invalid(Stage::Filesystem, message));
             }
             let read_only = mount.is_read_only();
-            let name = format!("c{index}");
-            copy_on_write(plan, root, &name, source, &mount.target, &[], read_only);
+            let base = root.stage.join(format!("c{index}"));
+            copy_on_write(plan, root, &base, source, &mount.target, &[], read_only);
         }
     }
     Ok(())
@@ -289,31 +382,34 @@ fn is_directory(index: usize, source: &Path) -> Result<bool> {
     }
 }
 
-/// A view of a directory of the host whose changes stay on the stage.
+/// A view of a directory of the host whose changes stay in `base`.
 fn copy_on_write(
     plan: &mut Plan,
     root: &Root<'_>,
-    name: &str,
+    base: &Path,
     source: &Path,
     target: &Path,
     prepared: &[UpperDirectory],
     read_only: bool,
 ) {
-    let base = root.stage.join(name);
     let (upper, work) = (base.join("u"), base.join("w"));
-    directory(plan, &base, &plain(0o700));
+    root.directory(plan, base, &plain(0o700));
     // The view's top directory looks like the source's.
     let top = fs::metadata(source).map_or(plain(0o755), |metadata| {
-        let (mode, uid, gid) = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
+        let mode = metadata.mode() & 0o7777;
+        let (uid, gid) = root.owner(metadata.uid(), metadata.gid());
         UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false }
     });
-    directory(plan, &upper, &top);
-    directory(plan, &work, &plain(0o700));
+    root.directory(plan, &upper, &top);
+    root.directory(plan, &work, &plain(0o700));
     for made in prepared {
-        directory(plan, &upper.join(&made.path), made);
+        root.directory(plan, &upper.join(&made.path), made);
     }
-    let flags = if read_only { option::READ_ONLY } else { 0 };
+    let read_only = if read_only { option::READ_ONLY } else { 0 };
     plan.record(Kind::Overlay, |body| {
+        let flags = read_only | root.overlay();
         body.u32(flags).path(source).path(inside(target)).path(&upper).path(&work);
+        // Where it can be mounted meanwhile, by a builder.
+        body.path(&root.stage.join("m"));
     });
 }

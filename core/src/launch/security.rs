@@ -4,10 +4,11 @@
 use libctr_helper::plan::{Field, Kind, flag};
 use oci_spec::runtime::Capability;
 
-use super::plan::Plan;
 use crate::error::{Error, Result, Stage};
+use crate::helper::plan::Plan;
 use crate::process::Process;
 use crate::spec::{RunSpec, capability};
+use crate::userns::Users;
 
 /// What a program of uid 0 has, as container engines have it (the numbers of
 /// linux/capability.h).
@@ -30,15 +31,25 @@ const fn bit(number: u32) -> u64 {
     1 << number
 }
 
-pub(super) fn write(plan: &mut Plan, spec: &RunSpec, process: &Process) -> Result<()> {
+pub(super) fn write(
+    plan: &mut Plan,
+    spec: &RunSpec,
+    process: &Process,
+    users: Option<&Users>,
+) -> Result<()> {
     plan.set(Field::Uid, process.uid);
     plan.set(Field::Gid, process.gid);
-    for group in &process.groups {
+    // Without subordinate ids there are no groups to be in.
+    let groups = process.groups.iter().filter(|group| {
+        users.is_none_or(|users| !users.is_single() && users.host_gid(**group).is_some())
+    });
+    for group in groups {
         plan.record(Kind::Group, |body| {
             body.u32(*group);
         });
     }
-    let wanted = set(spec)? & ours()?;
+    // A new user namespace begins with all capabilities over itself.
+    let wanted = set(spec)? & users.map_or_else(ours, |_| Ok(u64::MAX))?;
     let added = named(&spec.security.capabilities.add)? & wanted;
     // Another user has only what was asked for by name, and that in its
     // ambient set too, because nothing else survives its exec.

@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use libctr_helper::fault::Fault;
 use libctr_helper::message::{Control, Message};
 
-use super::channel::{self, Channel};
-use super::fault;
 use crate::error::{Error, ErrorKind, Stage};
+use crate::helper::channel::{self, Channel};
+use crate::helper::fault;
 
 /// Why an attempt failed.
 pub(super) enum Failure {

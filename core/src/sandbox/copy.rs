@@ -40,6 +40,8 @@ use super::UpperDirectory;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::sys::{self, SysResult};
 use crate::tree::{self, Attributes, duplicate, is_whiteout, kind};
+use crate::userns::Users;
+use crate::userns::owners::Owners;
 use cursor::Cursor;
 use lower::{Entered, Lower, keep};
 
@@ -55,9 +57,10 @@ pub(crate) fn copy(
     lowers: &[PathBuf],
     base: &Path,
     top: &UpperDirectory,
+    users: Option<&Users>,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<PathBuf> {
-    let mut copier = Copier::open(lowers, base)?;
+    let mut copier = Copier::open(lowers, base, users)?;
     copier.begin(top)?;
     while let Some(level) = copier.levels.last_mut() {
         check()?;
@@ -66,6 +69,7 @@ pub(crate) fn copy(
             None => copier.leave()?,
         }
     }
+    copier.owners.give(copier.target.as_fd())?;
     tree::remove_tree(copier.base.as_fd(), b"links")
         .map_err(|e| fail("remove", &base.join("links"), e))?;
     Ok(base.join("root"))
@@ -91,7 +95,8 @@ struct Level {
     attributes: Attributes,
 }
 
-struct Copier {
+struct Copier<'a> {
+    owners: Owners<'a>,
     lowers: Vec<Lower>,
     target: Cursor,
     base: OwnedFd,
@@ -104,8 +109,8 @@ struct Copier {
     path: PathBuf,
 }
 
-impl Copier {
-    fn open(lowers: &[PathBuf], base: &Path) -> Result<Copier> {
+impl<'a> Copier<'a> {
+    fn open(lowers: &[PathBuf], base: &Path, users: Option<&'a Users>) -> Result<Copier<'a>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let here = openat(nix::fcntl::AT_FDCWD, base, flags, Mode::empty())
             .and_then(sys::high)
@@ -128,7 +133,8 @@ impl Copier {
         }
         let target = Cursor::new(target);
         let (linked, levels, path) = (HashMap::new(), Vec::new(), PathBuf::new());
-        Ok(Copier { lowers, target, base: here, links, linked, levels, path })
+        let owners = Owners::new(users);
+        Ok(Copier { owners, lowers, target, base: here, links, linked, levels, path })
     }
 
     /// The root directory: an overlay shows that of its upper layer, and all
@@ -140,7 +146,9 @@ impl Copier {
             mtime = tree::Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec };
         }
         let UpperDirectory { mode, uid, gid, .. } = *top;
-        let attributes = Attributes { mode, uid, gid, mtime, xattrs: Vec::new() };
+        let mut attributes = Attributes { mode, uid, gid, mtime, xattrs: Vec::new() };
+        let owner = self.owners.take(b".", &mut attributes, false);
+        self.owners.set(b".", owner);
         self.push((0..self.lowers.len()).collect(), attributes)
     }
 
@@ -194,12 +202,16 @@ impl Copier {
             }
         }
         // It has been replaced since it was looked at.
-        let attributes =
+        let mut attributes =
             attributes.ok_or_else(|| self.fail("openat", first, name, Errno::ESTALE))?;
+        self.owners.of_disk(&mut attributes);
         mkdirat(&self.target, name, Mode::S_IRWXU)
             .and_then(|()| self.target.enter(name))
             .map_err(|errno| self.fail("mkdirat", first, name, errno))?;
         self.path.push(OsStr::from_bytes(name));
+        let path = self.path.as_os_str().as_bytes();
+        let owner = self.owners.take(path, &mut attributes, false);
+        self.owners.set(path, owner);
         self.push(layers, attributes)
     }
 
@@ -225,14 +237,24 @@ impl Copier {
     /// same layer becomes a link to that copy.
     fn leaf(&mut self, name: &[u8], layer: usize, found: &FileStat) -> SysResult<()> {
         let (from, to) = (self.lowers[layer].cursor.as_fd(), self.target.as_fd());
+        let path = self.path.join(OsStr::from_bytes(name));
+        let path = path.as_os_str().as_bytes();
+        let mut owner = None;
+        let change = |attributes: &mut Attributes| {
+            self.owners.of_disk(attributes);
+            owner = self.owners.take(path, attributes, kind(found) == SFlag::S_IFREG);
+        };
         if found.st_nlink < 2 {
-            return duplicate(from, name, found, to, name, keep);
+            duplicate(from, name, found, to, name, keep, change)?;
+            self.owners.set(path, owner);
+            return Ok(());
         }
         let key = (layer, found.st_dev, found.st_ino);
         if let Some(first) = self.linked.get(&key) {
             return linkat(&self.links, first.as_str(), to, name, AtFlags::empty());
         }
-        duplicate(from, name, found, to, name, keep)?;
+        duplicate(from, name, found, to, name, keep, change)?;
+        self.owners.set(path, owner);
         let number = self.linked.len().to_string();
         linkat(to, name, &self.links, number.as_str(), AtFlags::empty())?;
         self.linked.insert(key, number);

@@ -59,14 +59,7 @@ const KERNEL_FILE_SYSTEMS: [&str; 24] = [
 /// show through overlays of their own. `also` is hidden besides what always is,
 /// and even if it is made only later.
 pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<View>) {
-    let always = HIDDEN.iter().map(|path| (Path::new(path), false));
-    let mut hidden: Vec<(PathBuf, bool)> = always
-        .chain(also.iter().map(|path| (*path, true)))
-        .map(|(path, later)| (real(root, path), later))
-        .filter(|(path, _)| path != Path::new(""))
-        .collect();
-    // Parents first: what lies in a hidden directory is hidden with it.
-    hidden.sort();
+    let hidden = hidden(root, also);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let views = submounts(&mounts).filter_map(|path| {
         let relative = path.strip_prefix("/").unwrap_or(&path);
@@ -81,6 +74,20 @@ pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<Vie
     });
     let views = views.collect();
     (prepare(root, hidden.into_iter()), views)
+}
+
+/// What is hidden, relative to the root, parents first; and whether even what
+/// is made there only later.
+pub(super) fn hidden(root: &Path, also: &[&Path]) -> Vec<(PathBuf, bool)> {
+    let always = HIDDEN.iter().map(|path| (Path::new(path), false));
+    let mut hidden: Vec<(PathBuf, bool)> = always
+        .chain(also.iter().map(|path| (*path, true)))
+        .map(|(path, later)| (real(root, path), later))
+        .filter(|(path, _)| path != Path::new(""))
+        .collect();
+    // Parents first: what lies in a hidden directory is hidden with it.
+    hidden.sort();
+    hidden
 }
 
 /// Where a path of the host leads, relative to the root: the container has the
@@ -99,7 +106,10 @@ fn real(root: &Path, path: &Path) -> PathBuf {
 }
 
 /// The directories of an upper layer over `root` that hide these paths.
-fn prepare(root: &Path, hidden: impl Iterator<Item = (PathBuf, bool)>) -> Vec<UpperDirectory> {
+pub(super) fn prepare(
+    root: &Path,
+    hidden: impl Iterator<Item = (PathBuf, bool)>,
+) -> Vec<UpperDirectory> {
     let mut prepared = Vec::new();
     for (path, later) in hidden {
         hide(root, &path, later, &mut prepared);

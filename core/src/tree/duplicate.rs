@@ -20,7 +20,8 @@ use super::{Attributes, kind, open_at};
 use crate::sys::{self, SysResult};
 
 /// Makes `new` in `to`, where nothing of that name may be, a copy of `name` in
-/// `from`, which is no directory. `keep` chooses the extended attributes.
+/// `from`, which is no directory. `keep` chooses the extended attributes,
+/// `change` has the last word on all attributes.
 pub(crate) fn duplicate(
     from: BorrowedFd<'_>,
     name: &[u8],
@@ -28,8 +29,10 @@ pub(crate) fn duplicate(
     to: BorrowedFd<'_>,
     new: &[u8],
     keep: fn(&[u8]) -> bool,
+    change: impl FnOnce(&mut Attributes),
 ) -> SysResult<()> {
-    let attributes = Attributes::of(from, name, stat, keep)?;
+    let mut attributes = Attributes::of(from, name, stat, keep)?;
+    change(&mut attributes);
     let private = Mode::S_IRUSR | Mode::S_IWUSR;
     match kind(stat) {
         SFlag::S_IFREG => {
@@ -142,7 +145,7 @@ mod tests {
         let copy = |name: &str, new: &str| {
             let found = stat(open.as_fd(), name.as_bytes()).unwrap().unwrap();
             let (from, to) = (name.as_bytes(), new.as_bytes());
-            duplicate(open.as_fd(), from, &found, open.as_fd(), to, |_| true)
+            duplicate(open.as_fd(), from, &found, open.as_fd(), to, |_| true, |_| ())
         };
         for name in ["file", "link", "fifo"] {
             let new = format!("new {name}");

@@ -56,7 +56,7 @@ pub(super) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
     Err(fault)
 }
 
-fn pointers(plan: Plan<'static>, kind: Kind) -> Result<Pointers, Fault> {
+fn pointers(plan: Plan<'static>, kind: Kind) -> Result<Pointers<'static>, Fault> {
     let failed = || at(Step::Exec, Call::Mmap, Fault::NO_RECORD);
     let mut pointers = Pointers::with_room(plan.of(kind).count()).map_err(failed())?;
     for mut body in plan.of(kind) {

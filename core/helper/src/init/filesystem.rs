@@ -9,11 +9,13 @@
 
 mod overlay;
 mod root;
+pub(crate) mod source;
 mod terminal;
 
 use core::ffi::CStr;
 
-use super::at;
+use super::{Inherited, at};
+use crate::builder;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, BorrowedFd, Errno, Fd};
@@ -25,19 +27,20 @@ fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
 }
 
 /// Builds the root and enters it. Returns the program's side of the terminal.
-pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, Fault> {
+pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>, Fault> {
     let none = Fault::NO_RECORD;
     // Nothing that is mounted or unmounted here reaches the host, nor the
     // other way round.
     sys::mount(c"", c"/", c"", sys::MS_REC | sys::MS_PRIVATE, c"").map_err(failed(Call::Mount, none))?;
 
+    let builder = inherited.builder(plan);
     let mut root = None;
     for record in plan.records() {
-        step(record, &mut root)?;
+        step(record, &mut root, builder)?;
     }
     let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     let terminal = match plan.has(flag::TERMINAL) {
-        true => Some(terminal::open(plan, &mut root, monitor)?),
+        true => Some(terminal::open(plan, &mut root, inherited.monitor.borrow())?),
         false => None,
     };
 
@@ -55,18 +58,23 @@ pub(super) fn set_up(plan: Plan<'_>, monitor: BorrowedFd) -> Result<Option<Fd>, 
 }
 
 /// One record: either it helps to make the root, or it reaches into it.
-fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
-    let Record { index, kind, mut body } = record;
+fn step(record: Record<'_>, place: &mut Option<Root>, builder: Option<BorrowedFd>) -> Result<(), Fault> {
+    let Record { index, kind, body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
-        Kind::Stage => {
-            let path = body.string().ok_or(broken)?;
-            let data = body.string().ok_or(broken)?;
-            sys::mount(c"tmpfs", path, c"tmpfs", 0, data).map_err(failed(Call::Mount, index))?;
+        Kind::Stage | Kind::UpperDir if builder.is_none() => source::prepare(record)?,
+        Kind::RootOverlay | Kind::RootBind => {
+            let mount = mount(record, builder)?;
+            // Whoever cannot reach the places of the host's root has its own.
+            let target = match builder {
+                None => source::root_target(kind, body).ok_or(broken)?,
+                Some(_) => c"/",
+            };
+            let onto = sys::open(Fd::CWD, target, sys::O_PATH | sys::O_DIRECTORY, 0)
+                .map_err(failed(Call::Open, index))?;
+            sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+            *place = Some(Root::adopt(mount));
         }
-        Kind::UpperDir => overlay::upper_directory(record)?,
-        Kind::RootOverlay => *place = Some(overlay::root(record)?),
-        Kind::RootBind => *place = Some(bound_root(record)?),
         Kind::Filesystem
         | Kind::Directory
         | Kind::Node
@@ -80,7 +88,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
             if !makes_only(kind) {
                 root.mounted();
             }
-            inside(record, root)?;
+            inside(record, root, builder)?;
         }
         // Other steps' records.
         _ => {}
@@ -88,8 +96,17 @@ fn step(record: Record<'_>, place: &mut Option<Root>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The mount of a record with a source: made here, or by the builder.
+fn mount(record: Record<'_>, builder: Option<BorrowedFd>) -> Result<Fd, Fault> {
+    let broken = Fault::broken_plan(Step::Filesystem, record.index);
+    match builder {
+        Some(builder) => builder::next(builder).map_err(failed(Call::Recv, record.index)),
+        None => source::mount(record, None)?.ok_or(broken),
+    }
+}
+
 /// A record that makes or mounts something in the root.
-fn inside(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+fn inside(record: Record<'_>, root: &mut Root, builder: Option<BorrowedFd>) -> Result<(), Fault> {
     let Record { index, kind, mut body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
@@ -103,7 +120,11 @@ fn inside(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
             let mut number = || body.u32().ok_or(broken);
             let (mode, major, minor) = (number()?, number()?, number()?);
             let path = body.string().ok_or(broken)?;
-            root.node(path, mode, major, minor).map_err(failed(Call::Mknod, index))
+            match root.node(path, mode, major, minor) {
+                // No devices can be made in a user namespace.
+                Err(Errno::EPERM) => host_node(path, root, index),
+                other => other.map_err(failed(Call::Mknod, index)),
+            }
         }
         Kind::Symlink => {
             let contents = body.string().ok_or(broken)?;
@@ -117,46 +138,32 @@ fn inside(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
             let contents = body.bytes(length).ok_or(broken)?;
             root.file(path, mode, contents).map_err(failed(Call::Write, index))
         }
-        Kind::Bind => bind(record, root),
-        Kind::Overlay => overlay::view(record, root),
+        Kind::Bind | Kind::Overlay => {
+            let mount = mount(record, builder)?;
+            let flags = body.u32().ok_or(broken)?;
+            let _source = body.string().ok_or(broken)?;
+            let target = body.string().ok_or(broken)?;
+            let onto = match kind {
+                Kind::Bind if flags & option::FILE != 0 => {
+                    root.file_target(target).map_err(failed(Call::Open, index))?
+                }
+                _ => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
+            };
+            sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+        }
         Kind::Mask => mask(root, body.string().ok_or(broken)?, index),
         Kind::ReadOnly => read_only(root, body.string().ok_or(broken)?, index),
         _ => Ok(()),
     }
 }
 
-/// A directory as the root, mounted on itself: a root has to be a mount.
-fn bound_root(record: Record<'_>) -> Result<Root, Fault> {
-    let Record { index, mut body, .. } = record;
-    let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-    let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
-    // What the host's mount forbids its own users says nothing about a root:
-    // an overlay would not take it over either.
-    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC;
-    sys::mount_clear(tree.borrow(), host).map_err(failed(Call::MountSetattr, index))?;
-    let onto = sys::open(Fd::CWD, source, sys::O_PATH | sys::O_DIRECTORY, 0)
+/// The host's own node at the same path, in the place of one of our own.
+fn host_node(path: &CStr, root: &mut Root, index: u16) -> Result<(), Fault> {
+    let host = sys::open(Fd::CWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0)
         .map_err(failed(Call::Open, index))?;
-    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
-    Ok(Root::adopt(tree))
-}
-
-fn bind(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
-    let Record { index, mut body, .. } = record;
-    let broken = Fault::broken_plan(Step::Filesystem, index);
-    let flags = body.u32().ok_or(broken)?;
-    let source = body.string().ok_or(broken)?;
-    let target = body.string().ok_or(broken)?;
-    let recursive = flags & option::RECURSIVE != 0;
-    let tree = sys::open_tree(Fd::CWD, source, recursive).map_err(failed(Call::OpenTree, index))?;
-    if flags & option::READ_ONLY != 0 {
-        sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
-            .map_err(failed(Call::MountSetattr, index))?;
-    }
-    let onto = match flags & option::FILE {
-        0 => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
-        _ => root.file_target(target).map_err(failed(Call::Open, index))?,
-    };
-    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+    let node = sys::open_tree(host.borrow(), path, false).map_err(failed(Call::OpenTree, index))?;
+    let onto = root.file_target(path).map_err(failed(Call::Open, index))?;
+    sys::move_mount(node.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
 }
 
 /// Whether a record makes a file or directory and mounts nothing.

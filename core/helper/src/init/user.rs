@@ -41,7 +41,9 @@ pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), F
         *groups.get_mut(count).ok_or(broken)? = record.body.u32().ok_or(broken)?;
         count = count.saturating_add(1);
     }
-    sys::setgroups(groups.get(..count).unwrap_or(&[])).map_err(failed(Call::Setgroups))?;
+    if !plan.has(flag::NO_SETGROUPS) {
+        sys::setgroups(groups.get(..count).unwrap_or(&[])).map_err(failed(Call::Setgroups))?;
+    }
 
     // Capabilities that a program of another user keeps survive the change of
     // uid only with this bit.

@@ -1,7 +1,7 @@
 //! Decimal numbers, both ways.
 
 /// The digits of a number, in the end of the buffer.
-pub(super) fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
+pub(crate) fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
     let mut start = buffer.len();
     loop {
         start = start.saturating_sub(1);

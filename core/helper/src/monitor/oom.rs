@@ -21,8 +21,7 @@ pub(super) fn killed(pid: Option<i32>, since: u64) -> bool {
     if !in_first_pid_namespace() {
         return true;
     }
-    const O_NONBLOCK: usize = 0o4000;
-    let Ok(log) = sys::open(Fd::CWD, c"/dev/kmsg", sys::O_RDONLY | O_NONBLOCK, 0) else {
+    let Ok(log) = sys::open(Fd::CWD, c"/dev/kmsg", sys::O_RDONLY | sys::O_NONBLOCK, 0) else {
         return true;
     };
     let since_us = (since / 1000).saturating_sub(SLACK_US);

@@ -7,25 +7,34 @@
 
 use core::ffi::CStr;
 
+use crate::fault::{Call, Fault, Step};
+use crate::init::at;
 use crate::plan::{Kind, Plan, when};
 use crate::sys::{self, Errno, Fd};
+use crate::userns;
 
 /// Removes the plan's paths; after a failed start also those that a started
 /// container would have kept.
-pub(super) fn all(plan: Plan<'_>, occasion: u32) {
+pub(super) fn all(plan: Plan<'static>, occasion: u32) {
     for mut body in plan.of(Kind::Remove) {
         let (Some(when), Some(path)) = (body.u32(), body.string()) else { continue };
         if when == when::ALWAYS || when == occasion {
             // Once more after an error. What stays even then is found at the
             // next opening by the container's own directory, the last of all.
-            if tree(path).is_err() && tree(path).is_err() {
+            if tree(path).is_err() && tree(path).is_err() && inside(plan, path).is_err() {
                 return;
             }
         }
     }
 }
 
-fn tree(path: &CStr) -> sys::Result<()> {
+/// As the user namespace's root, whose files those of the container's other
+/// users are too.
+fn inside(plan: Plan<'static>, path: &CStr) -> Result<(), Fault> {
+    userns::inside(plan, || tree(path).map_err(at(Step::Filesystem, Call::Unlink, Fault::NO_RECORD)))
+}
+
+pub(crate) fn tree(path: &CStr) -> sys::Result<()> {
     match sys::unlink(Fd::CWD, path) {
         Err(Errno::EISDIR) => directory(path),
         other => other,

@@ -104,6 +104,7 @@ macro_rules! numbers {
     (@libc FCHDIR) => { libc::SYS_fchdir };
     (@libc FCHMOD) => { libc::SYS_fchmod };
     (@libc FCHOWN) => { libc::SYS_fchown };
+    (@libc FCHOWNAT) => { libc::SYS_fchownat };
     (@libc UMASK) => { libc::SYS_umask };
     (@libc SETSID) => { libc::SYS_setsid };
     (@libc SETGROUPS) => { libc::SYS_setgroups };
@@ -169,6 +170,7 @@ numbers! {
     FCHDIR 81 50,
     FCHMOD 91 52,
     FCHOWN 93 55,
+    FCHOWNAT 260 54,
     UMASK 95 166,
     SETSID 112 157,
     SETGROUPS 116 159,

@@ -11,6 +11,7 @@ pub(crate) const O_CREAT: usize = 0o100;
 pub(crate) const O_EXCL: usize = 0o200;
 pub(crate) const O_NOCTTY: usize = 0o400;
 pub(crate) const O_APPEND: usize = 0o2000;
+pub(crate) const O_NONBLOCK: usize = 0o4000;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const O_DIRECTORY: usize = 0o20_0000;
 #[cfg(target_arch = "x86_64")]
@@ -149,6 +150,11 @@ pub(crate) fn fchown(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
     call!(FCHOWN, fd.raw(), uid as usize, gid as usize).map(drop)
 }
 
+/// fchownat(2) of what is open, also of a link (O_PATH).
+pub(crate) fn chown_open(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
+    call!(FCHOWNAT, fd.raw(), text(c""), uid as usize, gid as usize, AT_EMPTY_PATH).map(drop)
+}
+
 pub(crate) fn fsetxattr(fd: BorrowedFd, name: &CStr, value: &[u8]) -> Result<()> {
     call!(FSETXATTR, fd.raw(), text(name), address(value), value.len(), 0).map(drop)
 }
@@ -251,6 +257,23 @@ pub(crate) fn move_mount(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
 /// mount_setattr(2): sets attributes of a mount and of all below it.
 pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
     let attributes: [u64; 4] = [set, 0, 0, 0];
+    call!(
+        MOUNT_SETATTR,
+        mount.raw(),
+        text(c""),
+        AT_EMPTY_PATH | AT_RECURSIVE,
+        address(&attributes),
+        size_of_val(&attributes)
+    )
+    .map(drop)
+}
+
+/// mount_setattr(2): shows a mount and all below it with the ids of a user
+/// namespace (Linux 5.12, for each file system that supports it).
+pub(crate) fn mount_idmap(mount: BorrowedFd, users: BorrowedFd) -> Result<()> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let users = u64::from(users.0.cast_unsigned());
+    let attributes: [u64; 4] = [MOUNT_ATTR_IDMAP, 0, 0, users];
     call!(
         MOUNT_SETATTR,
         mount.raw(),

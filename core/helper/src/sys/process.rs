@@ -7,7 +7,9 @@ use super::{BorrowedFd, Errno, Fd, Pointers, Result, address, address_mut, call,
 pub(crate) const SIGKILL: i32 = 9;
 pub(crate) const SIGTERM: i32 = 15;
 pub(crate) const SIGCHLD: i32 = 17;
+pub(crate) const CLONE_NEWNS: u64 = 0x0002_0000;
 pub(crate) const CLONE_NEWCGROUP: u64 = 0x0200_0000;
+pub(crate) const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub(crate) const POLLIN: i16 = 1;
 const SIGNAL_SET: usize = 8;
 
@@ -90,7 +92,7 @@ pub(crate) fn wait(pid: i32, hang: bool) -> Result<Option<Ended>> {
     Ok((pid > 0).then_some(Ended { pid, status, usage }))
 }
 
-pub(crate) fn execve(path: &CStr, arguments: &Pointers, environment: &Pointers) -> Errno {
+pub(crate) fn execve(path: &CStr, arguments: &Pointers<'_>, environment: &Pointers<'_>) -> Errno {
     match call!(EXECVE, text(path), arguments.start(), environment.start()) {
         Err(errno) => errno,
         Ok(_) => Errno::EINVAL,

@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use oci_spec::image::{Descriptor, Digest};
 
@@ -26,7 +27,7 @@ use crate::image::source::{Candidate, Content, staged_blob};
 use crate::image::store::layer::{Held, hold_at};
 use crate::image::store::stage::Stage;
 use crate::image::store::{Store, Summary, index};
-use crate::image::unpack::{attributes::Ownership, settle::settle};
+use crate::image::unpack::settle::settle;
 use crate::image::unwrap_io;
 
 /// One load on its way into the store.
@@ -37,9 +38,9 @@ pub(crate) struct Transaction<'a> {
     /// Layers of the store that the new images share.
     held: HashMap<Digest, Held>,
     /// New layers by the id that they will have.
-    pub(super) ready: HashMap<Digest, Tree>,
+    pub(super) ready: HashMap<Digest, Tree<'a>>,
     /// Trees that were unpacked before, by DiffID.
-    prepared: HashMap<Digest, Tree>,
+    prepared: HashMap<Digest, Tree<'a>>,
 }
 
 impl<'a> Transaction<'a> {
@@ -55,7 +56,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Takes a tree that was unpacked before, so that it is not done again.
-    pub(crate) fn prepare(&mut self, diff_id: Digest, tree: Tree) {
+    pub(crate) fn prepare(&mut self, diff_id: Digest, tree: Tree<'a>) {
         self.prepared.insert(diff_id, tree);
     }
 
@@ -98,9 +99,14 @@ impl<'a> Transaction<'a> {
     }
 
     /// Unpacks a staged blob and checks its DiffID.
-    pub(super) fn unpack(&self, blob: &Descriptor, diff_id: &Digest) -> Result<Tree> {
-        let (mut tree, found) =
-            unpack_blob(&self.stage, blob.digest(), Hasher::like(diff_id)?, self.budget)?;
+    pub(super) fn unpack(&self, blob: &Descriptor, diff_id: &Digest) -> Result<Tree<'a>> {
+        let (mut tree, found) = unpack_blob(
+            &self.stage,
+            blob.digest(),
+            Hasher::like(diff_id)?,
+            self.store.ownership(),
+            self.budget,
+        )?;
         verify(&format!("the unpacked layer {}", blob.digest()), diff_id, &found)?;
         tree.meta.diff_id = diff_id.to_string();
         Ok(tree)
@@ -110,7 +116,7 @@ impl<'a> Transaction<'a> {
     fn settle<'c>(
         &mut self,
         image: &'c Candidate,
-        trees: &mut HashMap<&'c Digest, Tree>,
+        trees: &mut HashMap<&'c Digest, Tree<'a>>,
     ) -> Result<()> {
         let places = chain(&image.diff_ids);
         // The names under which each place's tree is known, bottom first.
@@ -135,7 +141,10 @@ impl<'a> Transaction<'a> {
             };
             let lower = below.iter().rev().map(|id| self.fs(id)).collect::<Result<Vec<_>>>()?;
             let lower: Vec<&Dir> = lower.iter().collect();
-            let stacked = settle(&tree.fs, &tree.unpacked, &lower, Ownership::ROOT, self.budget)?;
+            let ownership = self.store.ownership();
+            let stacked = settle(&tree.fs, &mut tree.unpacked, &lower, ownership, self.budget)?;
+            // Whole before the next one looks at it.
+            tree.unpacked.owners.give(tree.fs.as_fd())?;
             tree.meta.stacked = stacked || !tree.unpacked.implicit.is_empty();
             let id = if stacked { place } else { diff_id };
             write(&tree.dir, "meta.json", &index::render(&tree.meta)?)?;

@@ -23,22 +23,23 @@ use crate::image::tar::Archive;
 use crate::image::unpack::{Unpacked, attributes::Ownership, unpack};
 
 /// A layer that was unpacked in the stage.
-pub(crate) struct Tree {
+pub(crate) struct Tree<'a> {
     /// Its name among the trees of the stage.
     pub(super) name: String,
     pub(super) dir: Dir,
     pub(super) fs: Dir,
-    pub(super) unpacked: Unpacked,
+    pub(super) unpacked: Unpacked<'a>,
     pub(super) meta: Meta,
 }
 
 /// Unpacks a staged blob into a new tree of the stage.
-pub(crate) fn unpack_blob(
+pub(crate) fn unpack_blob<'a>(
     stage: &Stage,
     blob: &Digest,
     hasher: Hasher,
+    ownership: Ownership<'a>,
     budget: &Budget<'_>,
-) -> Result<(Tree, Digest)> {
+) -> Result<(Tree<'a>, Digest)> {
     let trees = stage.dir().dir("trees")?;
     let (name, dir) = stage.fresh(&trees)?;
     let fs = dir.make("fs")?;
@@ -51,7 +52,7 @@ pub(crate) fn unpack_blob(
     let (_, decoder) = decode(file, label, budget, &input)?;
     let reader = BufReader::with_capacity(CHUNK, Hashing::new(decoder, hasher));
     let mut archive = Archive::new(reader, &budget.limits);
-    let unpacked = unpack(&mut archive, &fs, Ownership::ROOT, budget)?;
+    let unpacked = unpack(&mut archive, &fs, ownership, budget)?;
     let (found, tar_size) = archive.finish()?.into_inner().finish();
     let root = unpacked.root.as_ref();
     let meta = Meta {
@@ -62,7 +63,7 @@ pub(crate) fn unpack_blob(
         entries: unpacked.entries,
         root: root.map(|root| RootDirectory { mode: root.mode, uid: root.uid, gid: root.gid }),
         stacked: false,
-        overlay: "trusted".to_owned(),
+        overlay: ownership.marker.word().to_owned(),
     };
     let tree = Tree { name, dir, fs, unpacked, meta };
     Ok((tree, found))

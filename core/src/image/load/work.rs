@@ -27,13 +27,13 @@ pub(super) struct Job<'c> {
     pub(super) diff_id: Option<&'c Digest>,
 }
 
-impl Transaction<'_> {
+impl<'a> Transaction<'a> {
     /// Does all jobs; the new trees by DiffID.
     pub(super) fn work<'c>(
         &self,
         content: &Content,
         jobs: &[Job<'c>],
-    ) -> Result<HashMap<&'c Digest, Tree>> {
+    ) -> Result<HashMap<&'c Digest, Tree<'a>>> {
         let (next, trees) = (AtomicUsize::new(0), Mutex::new(HashMap::new()));
         let failure: Mutex<Option<Error>> = Mutex::new(None);
         let work = || {
@@ -72,7 +72,7 @@ impl Transaction<'_> {
         }
     }
 
-    fn job<'c>(&self, content: &Content, job: &Job<'c>) -> Result<Option<(&'c Digest, Tree)>> {
+    fn job<'c>(&self, content: &Content, job: &Job<'c>) -> Result<Option<(&'c Digest, Tree<'a>)>> {
         content.adopt(job.blob, &self.store.dir, &self.stage, self.budget)?;
         match job.diff_id {
             Some(diff_id) => Ok(Some((diff_id, self.unpack(job.blob, diff_id)?))),

@@ -12,6 +12,8 @@ use std::ffi::{CStr, CString};
 use crate::error::{Error, Result, Stage};
 use crate::image::bad;
 pub(crate) use crate::tree::{Attributes, Time};
+pub(crate) use crate::userns::Users;
+pub(crate) use crate::userns::owners::Owners;
 
 /// The namespace of overlayfs's own attributes in a layer's tree. A mount
 /// reads one or the other, so a tree that was made for one is wrong for the
@@ -21,6 +23,8 @@ pub(crate) enum Marker {
     /// `trusted.overlay.`: mounts made with CAP_SYS_ADMIN in the initial user
     /// namespace.
     Trusted,
+    /// `user.overlay.`: mounts made in a user namespace, with `userxattr`.
+    User,
 }
 
 impl Marker {
@@ -28,22 +32,50 @@ impl Marker {
     pub(crate) fn opaque(self) -> &'static CStr {
         match self {
             Marker::Trusted => c"trusted.overlay.opaque",
+            Marker::User => c"user.overlay.opaque",
+        }
+    }
+
+    /// As `meta.json` has it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Marker::Trusted => "trusted",
+            Marker::User => "user",
         }
     }
 }
 
-/// What a tree's files are given. Everything about ownership is decided here:
-/// today the owners of the archive are kept as they are.
+/// What a tree's files are given. Everything about ownership is decided here
+/// and in [`Owners`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ownership {
+pub(crate) struct Ownership<'a> {
     pub(crate) marker: Marker,
+    /// The user namespace whose ids the files have; `None`: the host's.
+    users: Option<&'a Users>,
 }
 
-impl Ownership {
+impl<'a> Ownership<'a> {
     /// Trees of root: owners and devices as the archive says.
-    pub(crate) const ROOT: Ownership = Ownership { marker: Marker::Trusted };
+    #[cfg(test)]
+    pub(crate) const ROOT: Ownership<'static> = Ownership { marker: Marker::Trusted, users: None };
 
-    /// The owner that a file of `uid` and `gid` gets on disk.
+    /// Trees of root, or of an ordinary user.
+    pub(crate) fn of(users: Option<&'a Users>) -> Ownership<'a> {
+        let marker = if users.is_some() { Marker::User } else { Marker::Trusted };
+        Ownership { marker, users }
+    }
+
+    /// For one tree.
+    pub(crate) fn owners(self) -> Owners<'a> {
+        Owners::new(self.users)
+    }
+
+    /// Whether devices can be made.
+    pub(crate) fn has_devices(self) -> bool {
+        self.users.is_none()
+    }
+
+    /// The owner of a file of `uid` and `gid`, as the container sees it.
     pub(crate) fn map(self, uid: u64, gid: u64) -> Result<(u32, u32)> {
         // The largest 32-bit number means "leave as is" to chown.
         let id = |what, id| {

@@ -23,7 +23,7 @@ use crate::image::tar::Entry;
 use crate::image::{bad, unwrap_io};
 use crate::tree::{is_whiteout, stat};
 
-impl Unpacker<'_> {
+impl Unpacker<'_, '_> {
     /// A regular file with its data.
     pub(super) fn file(
         &mut self,
@@ -103,7 +103,9 @@ impl Unpacker<'_> {
                 show(&target)
             )));
         }
-        self.make(path, name, |parent| linkat(&dir, last, parent, name, AtFlags::empty()))
+        self.make(path, name, |parent| linkat(&dir, last, parent, name, AtFlags::empty()))?;
+        self.owners.link(path, &target);
+        Ok(())
     }
 
     /// `.wh.HIDDEN` in `parent`. Entries of the same tar are never hidden: a

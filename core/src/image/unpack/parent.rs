@@ -24,7 +24,7 @@ use crate::image::{bad, unwrap_io};
 use crate::sys::SysResult;
 use crate::tree::{is_whiteout, stat};
 
-impl Unpacker<'_> {
+impl Unpacker<'_, '_> {
     /// Makes `path` the current directory, with all directories above it.
     pub(super) fn enter(&mut self, path: &[u8]) -> Result<()> {
         if self.parent.as_ref().is_some_and(|(current, _)| current == path) {
@@ -118,6 +118,7 @@ impl Unpacker<'_> {
         removed.remove_tree(name)?;
         remove_below(&mut self.folders, path);
         remove_below(&mut self.links, path);
+        remove_below(self.owners.names(), path);
         Ok(())
     }
 }

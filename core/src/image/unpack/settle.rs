@@ -25,7 +25,7 @@ use crate::error::{ErrorKind, Result};
 use crate::image::bad;
 use crate::image::dir::{Dir, beneath, failed, kind, open_at};
 use crate::image::limits::Budget;
-use crate::image::unpack::attributes::{Attributes, Ownership, allowed};
+use crate::image::unpack::attributes::{Attributes, Owners, Ownership, allowed};
 use crate::sys::SysResult;
 use crate::tree::{duplicate, is_opaque, is_whiteout, stat};
 
@@ -40,42 +40,52 @@ struct Found {
 /// was taken from there.
 pub(crate) fn settle(
     layer: &Dir,
-    unpacked: &Unpacked,
+    unpacked: &mut Unpacked<'_>,
     lower: &[&Dir],
-    ownership: Ownership,
+    ownership: Ownership<'_>,
     budget: &Budget<'_>,
 ) -> Result<bool> {
     if lower.is_empty() && unpacked.links.is_empty() {
         return Ok(false);
     }
+    let owners = &mut unpacked.owners;
     for path in &unpacked.implicit {
         budget.check()?;
-        inherit(layer, path, lower, ownership)
+        inherit(layer, path, lower, ownership, owners)
             .map_err(|errno| failed("copy attributes", &layer.name(path), errno))?;
     }
     for (path, target) in &unpacked.links {
         budget.check()?;
-        copy_up(layer, path, target, lower, ownership, budget)?;
+        copy_up(layer, (path, target), lower, ownership, owners, budget)?;
     }
     Ok(!unpacked.implicit.is_empty() || !unpacked.links.is_empty())
 }
 
 /// Copies a lower directory's attributes to the directory `path` of `layer`.
-fn inherit(layer: &Dir, path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<()> {
+fn inherit(
+    layer: &Dir,
+    path: &[u8],
+    lower: &[&Dir],
+    ownership: Ownership<'_>,
+    owners: &mut Owners<'_>,
+) -> SysResult<()> {
     let Some(found) = look_up(path, lower, ownership)? else {
         return Ok(());
     };
     if kind(&found.stat) != SFlag::S_IFDIR {
         return Ok(());
     }
-    let attributes = Attributes::of(found.dir.as_fd(), split(path).1, &found.stat, allowed)?;
+    let mut attributes = Attributes::of(found.dir.as_fd(), split(path).1, &found.stat, allowed)?;
+    owners.of_disk(&mut attributes);
+    let owner = owners.take(path, &mut attributes, false);
+    owners.set(path, owner);
     let fd = beneath(layer.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
     attributes.apply(fd.as_fd()).map(drop)
 }
 
 /// What an overlay of `lower` shows at `path`: the first layer that has it,
 /// unless one above hides it by a whiteout, an opaque directory or a file.
-fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<Option<Found>> {
+fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership<'_>) -> SysResult<Option<Found>> {
     'layers: for layer in lower {
         let mut opaque = false;
         for prefix in prefixes(path) {
@@ -110,10 +120,10 @@ fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership) -> SysResult<Optio
 /// links `path` to it.
 fn copy_up(
     layer: &Dir,
-    path: &[u8],
-    target: &[u8],
+    (path, target): (&[u8], &[u8]),
     lower: &[&Dir],
-    ownership: Ownership,
+    ownership: Ownership<'_>,
+    owners: &mut Owners<'_>,
     budget: &Budget<'_>,
 ) -> Result<()> {
     let fail = |call: &str, path: &[u8], errno| {
@@ -140,7 +150,7 @@ fn copy_up(
         };
         match keep_times(&dir, || mkdirat(&dir, name, Mode::S_IRWXU)) {
             Ok(()) => {
-                let made = inherit(layer, prefix, lower, ownership);
+                let made = inherit(layer, prefix, lower, ownership, owners);
                 made.map_err(|e| fail("copy attributes", prefix, e))?;
             }
             Err(Errno::EEXIST) => {}
@@ -160,17 +170,27 @@ fn copy_up(
         let found = found.ok_or_else(missing)?;
         // It takes its place on disk once more.
         budget.unpack(u64::try_from(found.stat.st_size).unwrap_or(0))?;
+        let regular = kind(&found.stat) == SFlag::S_IFREG;
+        let mut owner = None;
+        let change = |attributes: &mut Attributes| {
+            owners.of_disk(attributes);
+            owner = owners.take(target, attributes, regular);
+        };
         keep_times(&from, || {
-            duplicate(found.dir.as_fd(), last, &found.stat, from.as_fd(), last, allowed)
+            let (dir, to) = (found.dir.as_fd(), from.as_fd());
+            duplicate(dir, last, &found.stat, to, last, allowed, change)
         })
         .map_err(|errno| fail("copy up", target, errno))?;
+        owners.set(target, owner);
     } else if here.is_some_and(|here| is_whiteout(&here)) {
         return Err(missing());
     }
     let to =
         beneath(layer.as_fd(), parent, flags).map_err(|errno| fail("openat2", parent, errno))?;
     keep_times(&to, || linkat(&from, last, &to, name, AtFlags::empty()))
-        .map_err(|errno| fail("linkat", path, errno))
+        .map_err(|errno| fail("linkat", path, errno))?;
+    owners.link(path, target);
+    Ok(())
 }
 
 /// Runs `change` in a directory and puts its times back.

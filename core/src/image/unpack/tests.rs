@@ -18,7 +18,7 @@ mod hostile;
 /// A layer's directory beside a sacrificial one that nothing may change.
 struct Tree {
     dir: TempDir,
-    unpacked: Result<Unpacked>,
+    unpacked: Result<Unpacked<'static>>,
 }
 
 fn tree(tar: Tar) -> Tree {

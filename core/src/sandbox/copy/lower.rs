@@ -12,13 +12,14 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{Mode, SFlag};
 
 use super::cursor::Cursor;
 use super::fail;
 use crate::error::{Error, Result, Stage};
-use crate::sandbox::OPAQUE;
+use crate::sandbox::opaque;
 use crate::sys::{self, SysResult};
 use crate::tree::{self, Attributes, is_opaque, kind};
 
@@ -48,6 +49,11 @@ impl Lower {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let opened = sys::open_tree(&name)
             .and_then(|mount| tree::open_at(mount.as_fd(), ".", flags, Mode::empty()))
+            // Only root may: what is mounted below is then seen as well.
+            .or_else(|errno| match errno {
+                Errno::EPERM => tree::open_at(AT_FDCWD, path, flags, Mode::empty()),
+                errno => Err(errno),
+            })
             .map_err(|errno| fail("open_tree", path, errno))?;
         Ok(Lower { cursor: Cursor::new(opened), path: path.to_path_buf() })
     }
@@ -62,7 +68,7 @@ impl Lower {
         let found = self.cursor.enter(name)?;
         let here = self.cursor.as_fd();
         let attributes = Attributes::of(here, b".", &found, keep)?;
-        Ok(Entered::Directory { attributes, opaque: is_opaque(here, OPAQUE)? })
+        Ok(Entered::Directory { attributes, opaque: is_opaque(here, opaque())? })
     }
 }
 

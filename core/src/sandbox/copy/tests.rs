@@ -45,7 +45,7 @@ fn place() -> Option<tempfile::TempDir> {
 
 fn copied(lowers: &[PathBuf], base: &Path) -> Result<PathBuf> {
     fs::create_dir(base).expect("directory");
-    copy(lowers, base, &TOP, &|| Ok(()))
+    copy(lowers, base, &TOP, None, &|| Ok(()))
 }
 
 fn refused(lowers: &[PathBuf], base: &Path) -> Error {
@@ -148,7 +148,7 @@ fn failures_name_the_call_the_path_and_the_errno() {
     assert_eq!((error.kind(), error.errno()), (ErrorKind::SetupFailed, Some(20)));
 
     fs::create_dir(at("lower")).expect("directory");
-    let error = copy(&[at("lower")], &at("missing"), &TOP, &|| Ok(())).expect_err("no base");
+    let error = copy(&[at("lower")], &at("missing"), &TOP, None, &|| Ok(())).expect_err("no base");
     let text = format!("rootfs: private copy: open({:?}): ENOENT", at("missing"));
     assert!(error.to_string().starts_with(&text), "{error}");
 }
@@ -163,7 +163,7 @@ fn copying_stops_when_the_caller_says_so() {
     }
     fs::create_dir(at("base")).expect("directory");
     let left = std::cell::Cell::new(3);
-    let error = copy(&[at("lower")], &at("base"), &TOP, &|| {
+    let error = copy(&[at("lower")], &at("base"), &TOP, None, &|| {
         left.set(left.get() - 1);
         match left.get() {
             0 => Err(Error::new(Stage::Launch, ErrorKind::Cancelled, "cancelled")),

@@ -7,7 +7,6 @@
 use core::ffi::CStr;
 
 use super::failed;
-use super::root::Root;
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Record, option};
 use crate::sys::{self, BorrowedFd, Fd};
@@ -37,8 +36,8 @@ pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Mounts the container's root on its target and opens it.
-pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
+/// The overlay that becomes the container's root.
+pub(super) fn root(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
@@ -46,26 +45,51 @@ pub(super) fn root(record: Record<'_>) -> Result<Root, Fault> {
     let upper = body.string().ok_or(broken)?;
     let work = body.string().ok_or(broken)?;
     let count = body.u32().ok_or(broken)?;
-    let mount = overlay(index, flags, upper, work, count, body)?;
-    let onto = sys::open(Fd::CWD, target, sys::O_PATH | sys::O_DIRECTORY, 0)
-        .map_err(failed(Call::Open, index))?;
-    sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
-    Ok(Root::adopt(mount))
+    let lowers = Lowers { count, paths: body, shown: users.map(|users| (users, target)) };
+    overlay(index, flags, upper, work, lowers)
 }
 
-/// Mounts a copy-on-write view of a host directory inside the root.
-pub(super) fn view(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+/// A copy-on-write view of a host directory.
+pub(super) fn view(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
-    let source = body;
+    let paths = body;
     let _source = body.string().ok_or(broken)?;
-    let target = body.string().ok_or(broken)?;
+    let _target = body.string().ok_or(broken)?;
     let upper = body.string().ok_or(broken)?;
     let work = body.string().ok_or(broken)?;
-    let mount = overlay(index, flags, upper, work, 1, source)?;
-    let onto = root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?;
-    sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+    let shown = match users {
+        Some(users) => Some((users, body.string().ok_or(broken)?)),
+        None => None,
+    };
+    overlay(index, flags, upper, work, Lowers { count: 1, paths, shown })
+}
+
+/// The lower layers of an overlay.
+struct Lowers<'a> {
+    count: u32,
+    /// Begins with their paths, uppermost first.
+    paths: Body<'a>,
+    /// The user namespace with whose ids they are shown, and a directory that
+    /// nothing else is mounted on.
+    shown: Option<(BorrowedFd, &'a CStr)>,
+}
+
+/// Adds one lower layer. Shown with other ids it is a mount of its own, which
+/// has to be attached somewhere: one upon the other on the same directory,
+/// whose path means the last of them.
+fn add_lower(fs: BorrowedFd, lower: &CStr, lowers: &Lowers<'_>, index: u16) -> Result<(), Fault> {
+    let config = || failed(Call::Fsconfig, index);
+    let Some((users, place)) = lowers.shown else {
+        return directory(fs, c"lowerdir+", lower).map_err(config());
+    };
+    let tree = sys::open_tree(Fd::CWD, lower, false).map_err(failed(Call::OpenTree, index))?;
+    sys::mount_idmap(tree.borrow(), users).map_err(failed(Call::MountSetattr, index))?;
+    let onto = sys::open(Fd::CWD, place, sys::O_PATH | sys::O_DIRECTORY, 0)
+        .map_err(failed(Call::Open, index))?;
+    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+    directory(fs, c"lowerdir+", place).map_err(config())
 }
 
 /// Longest value of an option (fsconfig(2): 256 bytes with its NUL).
@@ -82,22 +106,20 @@ fn directory(fs: BorrowedFd, key: &CStr, path: &CStr) -> sys::Result<()> {
     sys::fsconfig_string(fs, key, c".")
 }
 
-/// A detached overlay of `count` lower layers, named by the next strings of
-/// `lowers`, uppermost first.
+/// A detached overlay.
 fn overlay(
     index: u16,
     flags: u32,
     upper: &CStr,
     work: &CStr,
-    count: u32,
-    mut lowers: Body<'_>,
+    mut lowers: Lowers<'_>,
 ) -> Result<Fd, Fault> {
     let fs = sys::fsopen(c"overlay").map_err(failed(Call::Fsopen, index))?;
     let fs = fs.borrow();
     let config = || failed(Call::Fsconfig, index);
-    for _ in 0..count {
-        let lower = lowers.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-        directory(fs, c"lowerdir+", lower).map_err(config())?;
+    for _ in 0..lowers.count {
+        let lower = lowers.paths.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
+        add_lower(fs, lower, &lowers, index)?;
     }
     directory(fs, c"upperdir", upper).map_err(config())?;
     directory(fs, c"workdir", work).map_err(config())?;

@@ -4,13 +4,13 @@
 use std::ffi::CStr;
 
 use libctr_helper::fault::{Call, Fault, Step};
-use libctr_helper::plan::{self, Body, Kind, Record, option};
+use libctr_helper::plan::{self, Body, Field, Kind, Record, option};
 use nix::errno::Errno;
 
 use crate::error::{Error, ErrorKind, Stage};
 
 /// The error that a fault stands for.
-pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
+pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
     if fault.call == Call::Died {
         let message = "pid 1 was killed before the program was executed";
         return Error::new(Stage::Launch, ErrorKind::SetupFailed, message)
@@ -42,6 +42,23 @@ pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
+        (Stage::User, Call::IdTool, _) => error
+            .with_kind(ErrorKind::Denied)
+            .with_hint("every range must be the caller's in /etc/subuid and /etc/subgid"),
+        (Stage::Launch, Call::Clone, Errno::EPERM | Errno::ENOSPC | Errno::EUSERS)
+            if has_user_namespace(plan) =>
+        {
+            error.with_kind(ErrorKind::Unsupported).with_hint(
+                "user namespaces are forbidden or used up here: as root, sysctl \
+                 user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1 \
+                 kernel.apparmor_restrict_unprivileged_userns=0 (those that exist)",
+            )
+        }
+        (Stage::Filesystem, Call::Mount, Errno::EPERM) if has_user_namespace(plan) => error
+            .with_hint(
+                "where /proc or /sys are partly covered, as in a container, no new ones \
+                        can be mounted: start that container with them uncovered",
+            ),
         (Stage::Launch | Stage::Filesystem, _, Errno::EPERM) => {
             error.with_hint("namespaces and mounts need CAP_SYS_ADMIN; run as root")
         }
@@ -49,11 +66,18 @@ pub(super) fn error(bytes: &[u8], fault: Fault) -> Error {
     }
 }
 
+fn has_user_namespace(plan: Option<plan::Plan<'_>>) -> bool {
+    let flags = plan.and_then(|plan| plan.get(Field::CloneFlags)).unwrap_or(0);
+    flags & u64::from(libc::CLONE_NEWUSER.cast_unsigned()) != 0
+}
+
 /// Whether the fault says that the root's overlay cannot be mounted here.
-pub(super) fn refuses_overlay(bytes: &[u8], fault: Fault) -> bool {
+pub(crate) fn refuses_overlay(bytes: &[u8], fault: Fault) -> bool {
     let record = plan::Plan::new(bytes)
         .and_then(|plan| plan.records().find(|record| record.index == fault.index));
-    is_refusal(fault) && record.is_some_and(|record| record.kind == Kind::RootOverlay)
+    // A file system that cannot be shown with other ids (mount_setattr(2)).
+    let refused = is_refusal(fault) || fault.call == Call::MountSetattr;
+    refused && record.is_some_and(|record| record.kind == Kind::RootOverlay)
 }
 
 /// Whether a call that makes an overlay was refused for what the kernel or its
@@ -177,7 +201,26 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
         | Kind::ReadOnly
         | Kind::Cwd
         | Kind::Program => format!("{name}({})", body.text()),
-        Kind::Group | Kind::Remove | Kind::Argument | Kind::Environment => format!("{name}()"),
+        Kind::Remove => {
+            body.skip(1);
+            format!("{name}({})", body.text())
+        }
+        Kind::IdMap => {
+            let (file, contents) = (body.text(), body.text());
+            format!("{name}(/proc/PID/{file}, {contents})")
+        }
+        Kind::IdTool => {
+            let mut words = vec![body.text(), "PID".into()];
+            while let Some(word) = body.0.string() {
+                words.push(word.to_string_lossy().into_owned());
+            }
+            words.join(" ")
+        }
+        Kind::Owner => {
+            let (uid, gid, _mode) = (body.number(), body.number(), body.number());
+            format!("{name}({}, {uid}:{gid})", body.text())
+        }
+        Kind::Group | Kind::Argument | Kind::Environment => format!("{name}()"),
     }
 }
 
@@ -203,9 +246,9 @@ impl Arguments<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::Plan;
     use super::{error, refuses_overlay};
     use crate::error::{ErrorKind, Stage};
+    use crate::helper::plan::Plan;
     use libctr_helper::fault::{Call, Fault, Step};
     use libctr_helper::plan::Kind;
     use nix::errno::Errno;

@@ -32,7 +32,7 @@ struct Program {
 static PROGRAM: Mutex<Option<Program>> = Mutex::new(None);
 
 /// The program in a sealed memory file.
-pub(super) fn sealed() -> Result<Arc<OwnedFd>> {
+pub(crate) fn sealed() -> Result<Arc<OwnedFd>> {
     let mut program = PROGRAM.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(known) = &*program {
         if identity(&known.fd) == Some(known.identity) {
@@ -55,7 +55,7 @@ fn identity(fd: &OwnedFd) -> Option<(u64, u64)> {
 }
 
 /// A sealed memory file with these contents; close-on-exec.
-pub(super) fn memory_file(name: &CStr, contents: &[u8], executable: bool) -> Result<OwnedFd> {
+pub(crate) fn memory_file(name: &CStr, contents: &[u8], executable: bool) -> Result<OwnedFd> {
     let failed = |call: &str, errno| Error::sys(Stage::Launch, format!("{call}({name:?})"), errno);
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let wanted =
@@ -79,7 +79,7 @@ pub(super) fn memory_file(name: &CStr, contents: &[u8], executable: bool) -> Res
 }
 
 /// The program at a path that the caller has given.
-pub(super) fn at(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn at(path: &Path) -> Result<OwnedFd> {
     let file = File::open(path)
         .map_err(|error| Error::io(Stage::Launch, format!("open({path:?}) (helper)"), error))?;
     sys::high(file.into())
@@ -87,7 +87,7 @@ pub(super) fn at(path: &Path) -> Result<OwnedFd> {
 }
 
 /// The program in a file of `directory` that has no name any more.
-pub(super) fn unlinked(directory: &Path) -> Result<OwnedFd> {
+pub(crate) fn unlinked(directory: &Path) -> Result<OwnedFd> {
     let path = directory.join("helper");
     let failed = |call: &str, error| Error::io(Stage::Launch, format!("{call}({path:?})"), error);
     let mut file = OpenOptions::new()

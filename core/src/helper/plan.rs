@@ -10,7 +10,7 @@ use libctr_helper::plan::{Field, HEADER, Kind, MAGIC, VERSION};
 
 /// A plan being written.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     fields: [u64; Field::ALL.len()],
     records: Vec<u8>,
     count: u32,
@@ -18,7 +18,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new() -> Plan {
+    pub(crate) fn new() -> Plan {
         Plan {
             fields: [Field::ABSENT; Field::ALL.len()],
             records: Vec::with_capacity(8192),
@@ -28,24 +28,24 @@ impl Plan {
     }
 
     /// Sets a number; one that is not set stays absent.
-    pub(super) fn set(&mut self, field: Field, value: impl Into<u64>) {
+    pub(crate) fn set(&mut self, field: Field, value: impl Into<u64>) {
         self.fields[field as usize] = value.into();
     }
 
     /// Sets a descriptor.
-    pub(super) fn descriptor(&mut self, field: Field, fd: BorrowedFd<'_>) {
+    pub(crate) fn descriptor(&mut self, field: Field, fd: BorrowedFd<'_>) {
         self.set(field, fd.as_raw_fd().cast_unsigned());
     }
 
     /// Sets a bit of the flags.
-    pub(super) fn flag(&mut self, flag: u64, on: bool) {
+    pub(crate) fn flag(&mut self, flag: u64, on: bool) {
         if on {
             self.flags |= flag;
         }
     }
 
     /// Appends a record; `write` appends its payload.
-    pub(super) fn record(&mut self, kind: Kind, write: impl FnOnce(&mut Payload<'_>)) {
+    pub(crate) fn record(&mut self, kind: Kind, write: impl FnOnce(&mut Payload<'_>)) {
         self.records.extend_from_slice(&u32::from(kind as u16).to_le_bytes());
         let length_at = self.records.len();
         self.records.extend_from_slice(&[0; 4]);
@@ -58,7 +58,7 @@ impl Plan {
     }
 
     /// The bytes as the helper reads them.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let size = HEADER + self.fields.len() * 8 + self.records.len();
         let mut bytes = Vec::with_capacity(size);
         let length = u32::try_from(size).unwrap_or(u32::MAX);
@@ -76,22 +76,22 @@ impl Plan {
 
 /// The payload of one record.
 #[derive(Debug)]
-pub(super) struct Payload<'a>(&'a mut Vec<u8>);
+pub(crate) struct Payload<'a>(&'a mut Vec<u8>);
 
 impl Payload<'_> {
-    pub(super) fn u32(&mut self, number: u32) -> &mut Self {
+    pub(crate) fn u32(&mut self, number: u32) -> &mut Self {
         self.0.extend_from_slice(&number.to_le_bytes());
         self
     }
 
-    pub(super) fn u64(&mut self, number: u64) -> &mut Self {
+    pub(crate) fn u64(&mut self, number: u64) -> &mut Self {
         self.0.extend_from_slice(&number.to_le_bytes());
         self
     }
 
     /// A string, which ends at its first NUL: what comes from a caller or an
     /// image was checked for NULs when it was read.
-    pub(super) fn string(&mut self, text: impl AsRef<OsStr>) -> &mut Self {
+    pub(crate) fn string(&mut self, text: impl AsRef<OsStr>) -> &mut Self {
         let bytes = text.as_ref().as_bytes();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         self.0.extend_from_slice(&bytes[..end]);
@@ -99,12 +99,12 @@ impl Payload<'_> {
         self
     }
 
-    pub(super) fn path(&mut self, path: &Path) -> &mut Self {
+    pub(crate) fn path(&mut self, path: &Path) -> &mut Self {
         self.string(path)
     }
 
     /// Bytes with their length before them.
-    pub(super) fn contents(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(crate) fn contents(&mut self, bytes: &[u8]) -> &mut Self {
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.0.extend_from_slice(bytes);
         self

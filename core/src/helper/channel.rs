@@ -14,7 +14,7 @@ use crate::error::{Error, Result, Stage};
 use crate::sys::{self, SysResult};
 
 /// Both ends: ours, and the one that the helper inherits.
-pub(super) fn pair() -> Result<(Channel, OwnedFd)> {
+pub(crate) fn pair() -> Result<(Channel, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let failed = |errno| Error::sys(Stage::Launch, "socketpair(AF_UNIX, SOCK_SEQPACKET)", errno);
     let (ours, theirs) =
@@ -32,18 +32,18 @@ pub(crate) fn ask(helper: BorrowedFd<'_>, control: Control) -> SysResult<()> {
 }
 
 /// The error of a start that the caller has given up.
-pub(super) fn cancelled() -> Error {
+pub(crate) fn cancelled() -> Error {
     Error::new(Stage::Launch, crate::ErrorKind::Cancelled, "the start was cancelled")
 }
 
 /// The host's end.
 #[derive(Debug)]
-pub(super) struct Channel(OwnedFd);
+pub(crate) struct Channel(OwnedFd);
 
 impl Channel {
     /// Waits for the next message. `None`: the helper is gone. The second
     /// descriptor, if given, interrupts the wait with `Cancelled`.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &self,
         cancel: Option<BorrowedFd<'_>>,
     ) -> Result<Option<(Message, [Option<OwnedFd>; 2])>> {

@@ -52,7 +52,7 @@ struct Job<'a> {
 /// Executes `program` and returns its pidfd. Its only argument is the number of
 /// the plan's descriptor, its environment is empty, and of the host's
 /// descriptors it has 0–2 and `keep`.
-pub(super) fn spawn(
+pub(crate) fn spawn(
     program: BorrowedFd<'_>,
     plan: BorrowedFd<'_>,
     keep: &[RawFd],
