@@ -88,7 +88,7 @@ impl<'l, R: Read> Archive<'l, R> {
                 return Ok(None);
             };
             let kind = header.entry_type();
-            let size = unsigned("size", &header.as_old().size)?;
+            let size = number::size(&header.as_old().size)?;
             let plain = header.as_ustar().is_none() && header.as_gnu().is_none();
             if plain && !matches!(kind.as_byte(), 0 | b'0'..=b'7') {
                 return Err(bad("tar: an extended header in an archive of the oldest format"));
@@ -209,6 +209,7 @@ impl<'l, R: Read> Archive<'l, R> {
             // Programs do not agree whether such a header has a prefix.
             return Err(bad("tar: an unknown version of the header"));
         }
+        number::check(&header)?;
         Ok(Some(header))
     }
 

@@ -10,8 +10,35 @@
 //! Sources: POSIX pax "ustar Interchange Format"; GNU tar `from_header`,
 //! Python `tarfile.nti`.
 
+use tar::Header;
+
 use crate::error::Result;
 use crate::image::bad;
+
+/// Refuses a header with a field that is no number, even one that nothing
+/// needs: some programs take that for the end of the archive.
+pub(super) fn check(header: &Header) -> Result<()> {
+    let old = header.as_old();
+    for (what, field) in [("mode", &old.mode), ("uid", &old.uid), ("gid", &old.gid)] {
+        number(what, field)?;
+    }
+    number("mtime", &old.mtime)?;
+    let devices = match (header.as_ustar(), header.as_gnu()) {
+        (Some(ustar), _) => [&ustar.dev_major, &ustar.dev_minor],
+        (_, Some(gnu)) => [&gnu.dev_major, &gnu.dev_minor],
+        _ => return Ok(()),
+    };
+    devices.into_iter().try_for_each(|field| number("device number", field).map(drop))
+}
+
+/// The size of an entry's data. Spaces alone are an error for GNU tar and 0
+/// for others.
+pub(super) fn size(field: &[u8]) -> Result<u64> {
+    if field.starts_with(b" ") && !field.iter().any(u8::is_ascii_digit) {
+        return Err(bad("tar: the size of an entry is no number"));
+    }
+    unsigned("size", field)
+}
 
 /// A number that is not negative.
 pub(super) fn unsigned(what: &str, field: &[u8]) -> Result<u64> {

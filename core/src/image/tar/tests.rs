@@ -1,3 +1,5 @@
+mod differential;
+
 use super::{Archive, Entry, Kind, Segment};
 use crate::error::{ErrorKind, Result};
 use crate::image::limits::Limits;
