@@ -94,8 +94,8 @@ impl<'l, R: Read> Archive<'l, R> {
                 return Err(bad("tar: an extended header in an archive of the oldest format"));
             }
             match kind {
-                EntryType::GNULongName => once(&mut prefix.name, self.extended(size)?)?,
-                EntryType::GNULongLink => once(&mut prefix.link, self.extended(size)?)?,
+                EntryType::GNULongName => once(&mut prefix.name, self.long_name(size)?)?,
+                EntryType::GNULongLink => once(&mut prefix.link, self.long_name(size)?)?,
                 EntryType::XHeader => {
                     let records = Pax::parse(&self.extended(size)?)?;
                     once(&mut prefix.pax, records)?;
@@ -157,6 +157,15 @@ impl<'l, R: Read> Archive<'l, R> {
             Some(_) => Ok(()),
             None => Err(bad("tar: an entry's size does not fit 64 bits")),
         }
+    }
+
+    /// A GNU long name, up to its NUL. Where there is none, some programs read
+    /// on behind the data.
+    fn long_name(&mut self, size: u64) -> Result<Vec<u8>> {
+        let mut name = self.extended(size)?;
+        let end = name.iter().position(|byte| *byte == 0);
+        name.truncate(end.ok_or_else(|| bad("tar: a long name without an end"))?);
+        Ok(name)
     }
 
     /// The data of an extended header, as a whole.

@@ -118,6 +118,7 @@ impl<'a> Arbitrary<'a> for Item {
         }
         if matches!(item.kind, b'L' | b'K') {
             item.data = name(u)?;
+            item.data.push(0);
         }
         if u.ratio(1, 4)? {
             for _ in 0..u.int_in_range(1..=5)? {

@@ -153,12 +153,6 @@ fn device(header: &Header) -> Result<(u32, u32)> {
 /// A name from up to three places. GNU long names and pax records that say
 /// different things are refused: programs do not agree which one counts.
 fn name(key: &str, short: Vec<u8>, long: Option<Vec<u8>>, pax: &Pax) -> Result<Vec<u8>> {
-    let long = long.map(|mut name| {
-        if let Some(end) = name.iter().position(|byte| *byte == 0) {
-            name.truncate(end);
-        }
-        name
-    });
     if pax.is_blank(key) {
         // Some programs take it as no name, others as no record.
         return Err(bad(format!("tar: a pax record with an empty {key}")));

@@ -74,9 +74,11 @@ fn long_names_come_from_gnu_headers_or_pax() {
     assert_eq!(paths(&pax.end()), [long.as_str()]);
     let both = Tar::new()
         .pax(&[("path", b"other")])
-        .entry(b'L', "././@LongLink", "", 0, long.as_bytes())
+        .entry(b'L', "././@LongLink", "", 0, format!("{long}\0").as_bytes())
         .file("x", b"");
     refused(both.end(), "two different paths");
+    let endless = Tar::new().entry(b'L', "././@LongLink", "", 0, long.as_bytes()).file("x", b"");
+    refused(endless.end(), "a long name without an end");
 }
 
 #[test]
