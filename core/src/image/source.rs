@@ -180,11 +180,9 @@ impl Content {
         let blobs = stage.dir().dir("blobs")?;
         let known = store.find(&format!("blobs/{}", digest.algorithm()))?;
         let link = |known: Dir| link(&known, digest.digest(), &blobs, &name);
-        if known.map_or(Ok(false), link)? {
-            return Ok(());
-        }
-        if blobs.stat(name.as_bytes())?.is_some() {
-            return Ok(());
+        known.map_or(Ok(false), link)?;
+        if let Some(found) = blobs.stat(name.as_bytes())? {
+            return check_size(digest, size, u64::try_from(found.st_size).unwrap_or(0));
         }
         let file = match self {
             Content::Staged => return Err(missing(digest)),
@@ -272,7 +270,7 @@ fn missing(digest: &Digest) -> Error {
         .with_hint("the image was saved or copied only in part")
 }
 
-fn check_size(digest: &Digest, wanted: u64, found: u64) -> Result<()> {
+pub(crate) fn check_size(digest: &Digest, wanted: u64, found: u64) -> Result<()> {
     if wanted == found {
         return Ok(());
     }
