@@ -16,7 +16,11 @@ VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init
 # header, header-check, install-c
 include ffi/install.mk
 
-.PHONY: help build run test test-vm bench lint deny wheel python-test install check clean
+# Seconds that `make fuzz` gives each target.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= layer archive manifest reference runspec oci_spec plan message passwd mountinfo
+
+.PHONY: help build run test test-vm fuzz bench lint deny wheel python-test install check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +46,16 @@ test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_V
 	test -z "$(LIBCTR_TEST_IMAGES)" || cp -r --no-preserve=mode "$(LIBCTR_TEST_IMAGES)"/busybox-oci target/vm-images/
 	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target $(if $(LIBCTR_TEST_IMAGES),-e LIBCTR_TEST_IMAGES=$(CURDIR)/target/vm-images) -- \
 	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (needs a nightly compiler, cargo-fuzz and root)
+	@if ! $(CARGO) +nightly fuzz --version >/dev/null 2>&1; then \
+	    echo 'skipped: no nightly compiler with cargo-fuzz'; exit 0; fi; \
+	for target in $(FUZZ_TARGETS); do \
+	    echo "fuzz $$target"; mkdir -p tests/fuzz/corpus/$$target; \
+	    $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	        tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=25 -verbosity=0 || exit 1; \
+	done
 
 bench: ## latency beside bwrap, crun, runc and a plain process
 	$(CARGO) bench -p libctr-tests --bench latency
