@@ -9,11 +9,14 @@
 //! Where no overlay can be mounted, the helper says so and a second attempt
 //! begins with a private copy of the root.
 
+mod degraded;
 mod describe;
+mod devices;
 mod filesystem;
 #[cfg(fuzzing)]
 pub mod fuzz;
 pub(crate) mod groups;
+mod landlock;
 mod oci;
 mod root;
 mod security;
@@ -41,10 +44,11 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Network, Root, RunSpec, Seccomp, Writable};
+use crate::spec::{Degraded, Network, Root, RunSpec, Seccomp, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
+use devices::Devices;
 use root::RootParts;
 use verdict::{Failure, verdict};
 
@@ -78,7 +82,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     if let Some(users) = &users {
         users.check(process.uid, process.gid, !spec.groups.is_empty())?;
     }
-    let setup = groups::choose(&id, &spec.limits)?;
+    let devices = devices::resolve(spec, users.is_some())?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -94,6 +99,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         hostname: &hostname,
         process: &process,
         users: users.as_ref(),
+        devices: &devices,
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -105,6 +111,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         Err(Failure::NoOverlay(first)) if !matches!(spec.root(), Root::Host) => {
             let copy = Upper::Copy(runtime.data().join("upper").join(&id));
             attempt(&start, &copy).map_err(|failure| Error::from(failure).with_source(first))?
+        }
+        Err(Failure::NoNamespaces(first)) if may_degrade(spec) => {
+            degraded::check(spec, &process).map_err(|error| error.with_source(first))?;
+            let own = Upper::Nowhere(runtime.data().join("upper").join(&id));
+            attempt(&start, &own)?
         }
         other => other?,
     };
@@ -125,6 +136,7 @@ struct Start<'a> {
     hostname: &'a str,
     process: &'a Process,
     users: Option<&'a Users>,
+    devices: &'a Devices,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -145,14 +157,14 @@ fn attempt(
     let (exit, status) = (exit, status);
     match upper {
         Upper::Memory => {}
-        Upper::Disk(path) => make_directory(path)?,
+        Upper::Disk(path) | Upper::Nowhere(path) => make_directory(path)?,
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    setup.create()?;
+    let filtered = setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -168,6 +180,7 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        devices: start.devices,
         users,
         top: root.top,
         stage: dir.path(),
@@ -177,8 +190,14 @@ fn attempt(
     };
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
-    filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process, users)?;
+    match upper {
+        Upper::Nowhere(own) => degraded::write(&mut plan, spec, process, own)?,
+        _ => {
+            filesystem::write(&mut plan, spec, &place)?;
+            security::write(&mut plan, spec, process, users, filtered)?;
+            landlock::write(&mut plan, spec)?;
+        }
+    }
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -215,7 +234,10 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write("config.json", &oci::document(&bytes, spec)?)?;
+    dir.write(
+        "config.json",
+        &oci::document(&bytes, spec, filtered.then_some(&start.devices.filter))?,
+    )?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
@@ -256,6 +278,10 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
     }
 }
 
+fn may_degrade(spec: &RunSpec) -> bool {
+    spec.degraded == Degraded::Allow && matches!(spec.root(), Root::Host)
+}
+
 fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
     let Start { spec, root, process, setup, .. } = *start;
     let document = spec.to_json()?;
@@ -281,10 +307,11 @@ fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
         root: match upper {
             Upper::Memory | Upper::Disk(_) => RootMount::Overlay,
             Upper::Copy(_) => RootMount::Copy,
+            Upper::Nowhere(_) => RootMount::Degraded,
         },
         upper: match upper {
             Upper::Memory => None,
-            Upper::Disk(path) | Upper::Copy(path) => Some(path.clone()),
+            Upper::Disk(path) | Upper::Copy(path) | Upper::Nowhere(path) => Some(path.clone()),
         },
         stop_signal: process.stop_signal,
         spec: serde_json::from_str(&document).unwrap_or_default(),
