@@ -52,8 +52,10 @@ fn run(command: &mut Command, input: &[u8]) -> (bool, String) {
     (output.status.success(), String::from_utf8(output.stdout).unwrap())
 }
 
+type Entries = Vec<(Vec<u8>, u64)>;
+
 /// Names and sizes as Python has them, `None` where it refuses.
-fn python(paths: &[String]) -> Vec<Option<Vec<(Vec<u8>, u64)>>> {
+fn python(paths: &[String]) -> Vec<Option<Entries>> {
     let (good, text) =
         run(Command::new("python3").args(["-c", PYTHON]), paths.join("\n").as_bytes());
     assert!(good, "{text}");
@@ -136,7 +138,8 @@ fn disputed() -> Vec<Vec<u8>> {
     header.set_path("outer").unwrap();
     header.set_mode(0o644);
     header.set_mtime(0);
-    (header.set_uid(0), header.set_gid(0));
+    header.set_uid(0);
+    header.set_gid(0);
     let with = |size: u64, change: &dyn Fn(&mut tar::Header)| {
         let mut header = header.clone();
         header.set_size(size);
@@ -230,7 +233,8 @@ fn mutated_archives_that_are_accepted_are_read_as_by_others() {
     ustar.set_mode(0o600);
     ustar.set_mtime(0);
     ustar.set_size(3);
-    (ustar.set_uid(0), ustar.set_gid(0));
+    ustar.set_uid(0);
+    ustar.set_gid(0);
     let start = Tar::new()
         .dir("d")
         .pax(&[("size", b"3"), ("mtime", b"1.5")])
