@@ -63,6 +63,8 @@ bench: ## latency beside bwrap, crun, runc and a plain process
 lint: ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	# The doors of the fuzz targets are compiled only for them.
+	$(CARGO) clippy -p libctr --lib -- --cfg fuzzing -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps -q
 
 deny: ## licences, sources and banned crates (needs cargo-deny)

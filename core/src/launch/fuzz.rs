@@ -3,7 +3,8 @@
 use libctr_helper::fault::Fault;
 use libctr_helper::plan::{Field, Kind};
 
-use super::{fault, oci, plan::Plan};
+use super::oci;
+use crate::helper::{fault, plan::Plan};
 use crate::spec::RunSpec;
 
 /// Writes a plan as a launch does: numbers by field, payloads by kind.
@@ -24,7 +25,7 @@ pub fn write(fields: &[(Field, u64)], records: &[(Kind, Vec<u8>)]) -> Vec<u8> {
 /// Shows a plan as `config.json`, if it is one.
 #[must_use]
 pub fn document(plan: &[u8]) -> Option<Vec<u8>> {
-    oci::document(plan, &RunSpec::default()).ok()
+    oci::document(plan, &RunSpec::default(), None).ok()
 }
 
 /// The sentence of a fault in any plan.
