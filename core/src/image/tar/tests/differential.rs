@@ -271,3 +271,50 @@ fn mutated_archives_that_are_accepted_are_read_as_by_others() {
     let accepted = compare(&archives);
     assert!(accepted > count / 10, "{accepted} of {count}");
 }
+
+/// What the formats and options of the usual programs have in common with
+/// hostile archives, they must not be refused for.
+#[test]
+fn archives_of_usual_programs_are_read() {
+    if !tools() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    let deep = root.join("d/".repeat(20)).join("n".repeat(60));
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(deep.join("file"), [7; 3000]).unwrap();
+    std::fs::write(root.join("empty"), "").unwrap();
+    std::fs::hard_link(deep.join("file"), root.join("hard")).unwrap();
+    std::os::unix::fs::symlink("l".repeat(150), root.join("soft")).unwrap();
+    std::fs::File::create(root.join("sparse")).unwrap().set_len(1 << 20).unwrap();
+    let mut archives = Vec::new();
+    let mut make = |program: &str, args: &[&str]| {
+        let path = dir.path().join("made.tar");
+        let mut command = Command::new(program);
+        command.args(args).arg(&path).arg(&root).current_dir(dir.path());
+        let (good, text) = run(&mut command, b"");
+        assert!(good, "{program} {args:?}: {text}");
+        archives.push(std::fs::read(path).unwrap());
+    };
+    for format in ["oldgnu", "gnu", "posix", "ustar"] {
+        let format = format!("--format={format}");
+        make("tar", &["-c", "--exclude=soft", &format, "-P", "-f"]);
+    }
+    for more in ["--sparse-version=0.0", "--sparse-version=0.1", "--sparse-version=1.0"] {
+        make("tar", &["-c", "--format=posix", "--sparse", more, "-P", "-f"]);
+    }
+    make("tar", &["-c", "--format=gnu", "--sparse", "-P", "-f"]);
+    make("tar", &["-c", "--format=posix", "--xattrs", "--numeric-owner", "-P", "-f"]);
+    make("tar", &["-c", "--format=v7", "--exclude=d", "--exclude=soft", "-P", "-f"]);
+    for format in ["GNU_FORMAT", "PAX_FORMAT"] {
+        let script = format!(
+            "import sys, tarfile; tarfile.open(sys.argv[1], 'w', format=tarfile.{format}).add(sys.argv[2])"
+        );
+        make("python3", &["-c", &script]);
+    }
+    for archive in &archives {
+        read(archive).unwrap();
+    }
+    assert_eq!(compare(&archives), archives.len());
+}
