@@ -30,13 +30,6 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         return error.with_kind(ErrorKind::Unsupported).with_hint(hint);
     }
     match (stage, fault.call, errno) {
-        (_, call, Errno::ENOSYS) => match since(call) {
-            Some(version) => error.with_hint(format!(
-                "{} came with Linux {version}; a filter around this process may refuse it too",
-                call.name()
-            )),
-            None => error,
-        },
         (Stage::Filesystem, Call::PivotRoot, Errno::EINVAL) => error
             .with_kind(ErrorKind::Unsupported)
             .with_hint("the root directory of this process must be a mount: is it in a chroot?"),
@@ -73,6 +66,13 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Launch | Stage::Filesystem, _, Errno::EPERM) => {
             error.with_hint("namespaces and mounts need CAP_SYS_ADMIN; run as root")
         }
+        (_, call, Errno::ENOSYS) => match since(call) {
+            Some(version) => error.with_hint(format!(
+                "{} came with Linux {version}; a filter around this process may refuse it too",
+                call.name()
+            )),
+            None => error,
+        },
         _ => error,
     }
 }
