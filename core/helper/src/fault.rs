@@ -107,6 +107,9 @@ calls! {
     Close = 47 "close",
     IdTool = 48 "newuidmap",
     Recv = 49 "recvmsg",
+    Setns = 50 "setns",
+    PidfdOpen = 51 "pidfd_open",
+    Fcntl = 52 "fcntl",
 }
 
 impl Step {
@@ -182,7 +185,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=49).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=52).contains(&call), "call {call}");
             }
         }
     }

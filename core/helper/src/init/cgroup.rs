@@ -9,7 +9,7 @@ use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, flag};
 use crate::sys::{self, Fd};
 
-pub(super) fn enter(plan: Plan<'_>) -> Result<(), Fault> {
+pub(crate) fn enter(plan: Plan<'_>) -> Result<(), Fault> {
     for record in plan.records().filter(|record| record.kind == Kind::GroupV1) {
         let mut body = record.body;
         let broken = Fault::broken_plan(Step::Cgroup, record.index);

@@ -10,7 +10,7 @@
 mod overlay;
 mod root;
 pub(crate) mod source;
-mod terminal;
+pub(crate) mod terminal;
 
 use core::ffi::CStr;
 

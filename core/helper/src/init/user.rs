@@ -10,7 +10,7 @@ use crate::sys;
 /// larger, but no real user comes near).
 const GROUPS_MAX: usize = 1024;
 
-pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> {
+pub(crate) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
     let failed = |call| at(Step::User, call, none);
     let number = |field| plan.get(field).unwrap_or(0);

@@ -134,6 +134,8 @@ macro_rules! numbers {
     (@libc DUP3) => { libc::SYS_dup3 };
     (@libc PRLIMIT64) => { libc::SYS_prlimit64 };
     (@libc STATX) => { libc::SYS_statx };
+    (@libc SETNS) => { libc::SYS_setns };
+    (@libc PIDFD_OPEN) => { libc::SYS_pidfd_open };
     (@libc PIDFD_SEND_SIGNAL) => { libc::SYS_pidfd_send_signal };
     (@libc OPEN_TREE) => { libc::SYS_open_tree };
     (@libc MOVE_MOUNT) => { libc::SYS_move_mount };
@@ -200,12 +202,14 @@ numbers! {
     DUP3 292 24,
     PRLIMIT64 302 261,
     STATX 332 291,
+    SETNS 308 268,
     PIDFD_SEND_SIGNAL 424 424,
     OPEN_TREE 428 428,
     MOVE_MOUNT 429 429,
     FSOPEN 430 430,
     FSCONFIG 431 431,
     FSMOUNT 432 432,
+    PIDFD_OPEN 434 434,
     CLONE3 435 435,
     CLOSE_RANGE 436 436,
     OPENAT2 437 437,
