@@ -8,6 +8,7 @@
 //! Dropping a handle never ends the container. An attached container ends
 //! with its host process.
 
+mod exec;
 mod info;
 mod life;
 mod log;
@@ -26,6 +27,7 @@ use once_cell::sync::OnceCell;
 
 use life::Life;
 
+pub use exec::Exec;
 pub use info::{Info, RootMount, Status};
 pub use log::{LogEntry, LogReader, LogStream};
 pub use output::Output;

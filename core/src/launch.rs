@@ -10,6 +10,7 @@
 //! begins with a private copy of the root.
 
 mod describe;
+pub(crate) mod exec;
 mod filesystem;
 pub(crate) mod groups;
 mod oci;
@@ -40,7 +41,7 @@ use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
 use crate::spec::{Network, Root, RunSpec, Seccomp, Writable};
-use crate::state::{Created, Meta, RootMount, StateDir};
+use crate::state::{Created, ExecBasis, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
 use root::RootParts;
@@ -285,6 +286,12 @@ fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
             Upper::Disk(path) | Upper::Copy(path) => Some(path.clone()),
         },
         stop_signal: process.stop_signal,
+        exec: ExecBasis {
+            namespaces: describe::namespaces(spec, start.users, &setup.groups),
+            env: process.given.clone(),
+            cwd: process.cwd.clone().into_os_string().into(),
+            user: process.user.clone(),
+        },
         spec: serde_json::from_str(&document).unwrap_or_default(),
     })
 }

@@ -14,6 +14,7 @@
 //! may be given as `{"base64": "…"}`.
 
 mod document;
+mod exec;
 mod limits;
 mod mount;
 mod network;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use exec::{ExecLimits, ExecSpec};
 pub use limits::{Device, Io, IoDevice, Keep, Limits};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Port, Protocol};
