@@ -95,6 +95,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     exec::streams(plan, terminal.as_ref())?;
     exec::limits(plan)?;
     user::become_user(plan, inherited)?;
+    sys::close_all_but(&[inherited.monitor.borrow().0]);
     chdir::enter(plan)?;
     // From here on an end of this process counts as the program's own. The
     // monitor learns its process id from the packet.

@@ -100,6 +100,7 @@ macro_rules! numbers {
     (@libc WAIT4) => { libc::SYS_wait4 };
     (@libc KILL) => { libc::SYS_kill };
     (@libc FCNTL) => { libc::SYS_fcntl };
+    (@libc GETCWD) => { libc::SYS_getcwd };
     (@libc CHDIR) => { libc::SYS_chdir };
     (@libc FCHDIR) => { libc::SYS_fchdir };
     (@libc FCHMOD) => { libc::SYS_fchmod };
@@ -168,6 +169,7 @@ numbers! {
     WAIT4 61 260,
     KILL 62 129,
     FCNTL 72 25,
+    GETCWD 79 17,
     CHDIR 80 49,
     FCHDIR 81 50,
     FCHMOD 91 52,

@@ -193,6 +193,13 @@ pub(crate) fn chdir(path: &CStr) -> Result<()> {
     call!(CHDIR, text(path)).map(drop)
 }
 
+/// Whether the working directory can be reached from the root: of one that
+/// cannot getcwd(2) gives a text without a slash in front.
+pub(crate) fn is_inside() -> bool {
+    let mut path = [0_u8; 4096];
+    call!(GETCWD, address_mut(&mut path), path.len()).is_ok() && path[0] == b'/'
+}
+
 pub(crate) fn fchdir(fd: BorrowedFd) -> Result<()> {
     call!(FCHDIR, fd.raw()).map(drop)
 }
