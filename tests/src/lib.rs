@@ -11,6 +11,7 @@
 //! is a directory with an OCI layout `busybox-oci`, `LIBCTR_TEST_RUNS` scales
 //! the long loops.
 
+pub mod exec;
 mod fixture;
 mod host;
 mod leaks;

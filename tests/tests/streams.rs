@@ -55,7 +55,10 @@ fn working_directory_through_a_descriptor_is_refused() {
     // Not even one that the caller gives.
     let root = File::open(fixture.path()).expect("directory");
     let error = start("/proc/self/fd/0".into(), Stdio::Fd(root.into())).expect_err("outside");
-    assert_eq!((error.stage(), error.kind(), error.errno()), (Stage::Chdir, ErrorKind::NotFound, Some(2)));
+    assert_eq!(
+        (error.stage(), error.kind(), error.errno()),
+        (Stage::Chdir, ErrorKind::NotFound, Some(2))
+    );
     let text = "chdir: chdir(\"/proc/self/fd/0\"): ENOENT (No such file or directory)";
     assert!(error.to_string().starts_with(text), "{error}");
 

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use libctr::{Runtime, RuntimeOptions};
 
 use crate::commands::{
-    exec, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version, wait,
+    exec, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version,
+    wait,
 };
 use crate::generate;
 

@@ -52,8 +52,12 @@ pub(crate) struct Arguments {
     #[arg(value_name = "CONTAINER")]
     container: String,
     /// The program and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true,
-          allow_hyphen_values = true)]
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     command: Vec<OsString>,
 }
 

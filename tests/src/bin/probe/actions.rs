@@ -41,6 +41,9 @@ pub(crate) fn act(name: &str, words: &[&str]) -> Result<()> {
         "remove" => fs::remove_file(word),
         "mkdir" => fs::create_dir(word),
         "fill" => fill(word),
+        "spy" => number().and_then(crate::spy::on_joining),
+        "grab" => number().and_then(crate::spy::on_programs),
+        "stop" => system::kill(own_pid(), 19),
         _ => Err(Error::from_raw_os_error(38)),
     }
 }
