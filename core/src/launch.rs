@@ -9,10 +9,13 @@
 //! Where no overlay can be mounted, the helper says so and a second attempt
 //! begins with a private copy of the root.
 
+mod degraded;
 mod describe;
+mod devices;
 pub(crate) mod exec;
 mod filesystem;
 pub(crate) mod groups;
+mod landlock;
 mod oci;
 mod root;
 mod security;
@@ -40,10 +43,11 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Network, Root, RunSpec, Seccomp, Writable};
+use crate::spec::{Degraded, Network, Root, RunSpec, Seccomp, Writable};
 use crate::state::{Created, ExecBasis, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
+use devices::Devices;
 use root::RootParts;
 use verdict::{Failure, verdict};
 
@@ -77,7 +81,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     if let Some(users) = &users {
         users.check(process.uid, process.gid, !spec.groups.is_empty())?;
     }
-    let setup = groups::choose(&id, &spec.limits)?;
+    let devices = devices::resolve(spec, users.is_some())?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -93,6 +98,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         hostname: &hostname,
         process: &process,
         users: users.as_ref(),
+        devices: &devices,
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -104,6 +110,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         Err(Failure::NoOverlay(first)) if !matches!(spec.root(), Root::Host) => {
             let copy = Upper::Copy(runtime.data().join("upper").join(&id));
             attempt(&start, &copy).map_err(|failure| Error::from(failure).with_source(first))?
+        }
+        Err(Failure::NoNamespaces(first)) if may_degrade(spec) => {
+            degraded::check(spec, &process).map_err(|error| error.with_source(first))?;
+            let own = Upper::Nowhere(runtime.data().join("upper").join(&id));
+            attempt(&start, &own)?
         }
         other => other?,
     };
@@ -124,6 +135,7 @@ struct Start<'a> {
     hostname: &'a str,
     process: &'a Process,
     users: Option<&'a Users>,
+    devices: &'a Devices,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -144,14 +156,14 @@ fn attempt(
     let (exit, status) = (exit, status);
     match upper {
         Upper::Memory => {}
-        Upper::Disk(path) => make_directory(path)?,
+        Upper::Disk(path) | Upper::Nowhere(path) => make_directory(path)?,
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    setup.create()?;
+    let filtered = setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -167,6 +179,7 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        devices: start.devices,
         users,
         top: root.top,
         stage: dir.path(),
@@ -176,8 +189,14 @@ fn attempt(
     };
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
-    filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process, users)?;
+    match upper {
+        Upper::Nowhere(own) => degraded::write(&mut plan, spec, process, own)?,
+        _ => {
+            filesystem::write(&mut plan, spec, &place)?;
+            security::write(&mut plan, spec, process, users, filtered)?;
+            landlock::write(&mut plan, spec)?;
+        }
+    }
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -214,7 +233,10 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write("config.json", &oci::document(&bytes, spec)?)?;
+    dir.write(
+        "config.json",
+        &oci::document(&bytes, spec, filtered.then_some(&start.devices.filter))?,
+    )?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
@@ -255,6 +277,10 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
     }
 }
 
+fn may_degrade(spec: &RunSpec) -> bool {
+    spec.degraded == Degraded::Allow && matches!(spec.root(), Root::Host)
+}
+
 fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
     let Start { spec, root, process, setup, .. } = *start;
     let document = spec.to_json()?;
@@ -280,14 +306,18 @@ fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
         root: match upper {
             Upper::Memory | Upper::Disk(_) => RootMount::Overlay,
             Upper::Copy(_) => RootMount::Copy,
+            Upper::Nowhere(_) => RootMount::Degraded,
         },
         upper: match upper {
             Upper::Memory => None,
-            Upper::Disk(path) | Upper::Copy(path) => Some(path.clone()),
+            Upper::Disk(path) | Upper::Copy(path) | Upper::Nowhere(path) => Some(path.clone()),
         },
         stop_signal: process.stop_signal,
         exec: ExecBasis {
-            namespaces: describe::namespaces(spec, start.users, &setup.groups),
+            namespaces: match upper {
+                Upper::Nowhere(_) => 0,
+                _ => describe::namespaces(spec, start.users, &setup.groups),
+            },
             env: process.given.clone(),
             cwd: process.cwd.clone().into_os_string().into(),
             user: process.user.clone(),

@@ -13,6 +13,7 @@
 //! Where Linux takes bytes (arguments, values of variables, paths), a string
 //! may be given as `{"base64": "…"}`.
 
+mod device;
 mod document;
 mod exec;
 mod limits;
@@ -34,12 +35,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use device::{DeviceAccess, HostDevice};
 pub use exec::{ExecLimits, ExecSpec};
 pub use limits::{Device, Io, IoDevice, Keep, Limits};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Port, Protocol};
 pub(crate) use security::capability;
-pub use security::{Capabilities, IdMap, Seccomp, Security, UserNamespace};
+pub use security::{Capabilities, IdMap, Landlock, Seccomp, Security, UserNamespace};
 pub use signal::signal_number;
 pub use size::parse_size;
 pub use text::Text;
@@ -132,6 +134,9 @@ pub struct RunSpec {
     pub writable: Option<Writable>,
     /// Mounts, made in this order.
     pub mounts: Vec<Mount>,
+    /// Devices of the host, besides null, zero, full, random, urandom, tty and
+    /// pseudo-terminals. No other can be opened, whatever nodes there are.
+    pub devices: Vec<HostDevice>,
     /// Which network the container sees.
     pub network: Network,
     /// Ports that the host offers; for [`Network::Nat`] only.
@@ -145,6 +150,9 @@ pub struct RunSpec {
     pub limits: Limits,
     /// What keeps the container in.
     pub security: Security,
+    /// What to do where no namespaces can be made. Default: the run is an
+    /// error.
+    pub degraded: Degraded,
     /// Signal that asks the program to end: name or number. `None`: the
     /// image's, else SIGTERM.
     #[serde(deserialize_with = "signal::text")]
@@ -178,6 +186,22 @@ pub enum Writable {
     Memory,
     /// The data directory on disk.
     Disk,
+}
+
+/// What to do for an ordinary user where user namespaces are forbidden.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Degraded {
+    /// The run is an error.
+    #[default]
+    Deny,
+    /// For `image: host` only: a process of the host that Landlock (Linux 6.12),
+    /// seccomp and resource limits keep in, as the caller's own user. It sees
+    /// the host's processes and file names, reads what a container of the host
+    /// could, writes below `$TMPDIR` and writable binds (whose target must be
+    /// their source) only, and signals nobody outside. `inspect` says
+    /// `"root": "degraded"`.
+    Allow,
 }
 
 /// What the root of the container is made of.
@@ -218,12 +242,14 @@ impl Default for RunSpec {
             read_only: false,
             writable: None,
             mounts: Vec::new(),
+            devices: Vec::new(),
             network: Network::None,
             publish: Vec::new(),
             dns: Vec::new(),
             hosts: BTreeMap::new(),
             limits: Limits::default(),
             security: Security::default(),
+            degraded: Degraded::Deny,
             stop_signal: None,
             detach: false,
             remove: None,

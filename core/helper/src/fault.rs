@@ -107,9 +107,11 @@ calls! {
     Close = 47 "close",
     IdTool = 48 "newuidmap",
     Recv = 49 "recvmsg",
-    Setns = 50 "setns",
-    PidfdOpen = 51 "pidfd_open",
-    Fcntl = 52 "fcntl",
+    Landlock = 50 "landlock",
+    Fchownat = 51 "fchownat",
+    Setns = 52 "setns",
+    PidfdOpen = 53 "pidfd_open",
+    Fcntl = 54 "fcntl",
 }
 
 impl Step {
@@ -185,7 +187,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=52).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=54).contains(&call), "call {call}");
             }
         }
     }

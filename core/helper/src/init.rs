@@ -10,6 +10,7 @@ pub(crate) mod cgroup;
 pub(crate) mod chdir;
 pub(crate) mod exec;
 pub(crate) mod filesystem;
+mod landlock;
 mod network;
 mod reaper;
 pub(crate) mod user;
@@ -86,7 +87,11 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
 
     network::set_up(plan)?;
-    let terminal = filesystem::set_up(plan, inherited)?;
+    let terminal = match plan.has(flag::DEGRADED) {
+        true => None,
+        false => filesystem::set_up(plan, inherited)?,
+    };
+    let rulesets = landlock::prepare(plan)?;
 
     if plan.has(flag::INIT) {
         reaper::split(inherited)?;
@@ -95,6 +100,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     exec::streams(plan, terminal.as_ref())?;
     exec::limits(plan)?;
     user::become_user(plan, inherited)?;
+    landlock::restrict(&rulesets)?;
     sys::close_all_but(&[inherited.monitor.borrow().0]);
     chdir::enter(plan)?;
     // From here on an end of this process counts as the program's own. The

@@ -70,6 +70,31 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
     }
 }
 
+/// Whether the fault says that an ordinary user can make no namespaces here,
+/// or has no rights in them (as AppArmor arranges it).
+pub(crate) fn refuses_namespaces(bytes: &[u8], fault: Fault) -> bool {
+    let errno = Errno::from_raw(fault.errno);
+    let refused = match (fault.step, fault.call) {
+        (Step::Launch, Call::Clone) => {
+            matches!(
+                errno,
+                Errno::EPERM
+                    | Errno::EACCES
+                    | Errno::ENOSPC
+                    | Errno::EUSERS
+                    | Errno::ENOSYS
+                    | Errno::EINVAL
+            )
+        }
+        (Step::User, Call::IdTool | Call::Write) => true,
+        (Step::Cgroup, Call::Unshare) | (Step::Network, _) | (Step::Filesystem, Call::Mount) => {
+            matches!(errno, Errno::EPERM | Errno::EACCES)
+        }
+        _ => false,
+    };
+    refused && has_user_namespace(plan::Plan::new(bytes))
+}
+
 fn has_user_namespace(plan: Option<plan::Plan<'_>>) -> bool {
     let flags = plan.and_then(|plan| plan.get(Field::CloneFlags)).unwrap_or(0);
     flags & u64::from(libc::CLONE_NEWUSER.cast_unsigned()) != 0
@@ -162,9 +187,11 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let (kind, target, data) = (body.text(), body.text(), body.text());
             format!("{name}({kind}, {target}, {data})")
         }
-        Kind::Node => {
-            let (_mode, major, minor) = (body.number(), body.number(), body.number());
-            format!("{name}({}, {major}:{minor})", body.text())
+        Kind::Device => {
+            body.skip(4);
+            let (major, minor) = (body.number(), body.number());
+            let (source, target) = (body.text(), body.text());
+            format!("{name}(device {source} on {target}, {major}:{minor})")
         }
         Kind::Symlink => {
             let (contents, path) = (body.text(), body.text());
@@ -228,7 +255,11 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let (uid, gid, _mode) = (body.number(), body.number(), body.number());
             format!("{name}({}, {uid}:{gid})", body.text())
         }
-        Kind::Group | Kind::Argument | Kind::Environment => format!("{name}()"),
+        Kind::LandlockRule => {
+            let rights = body.0.u64().unwrap_or(0);
+            format!("{name}_add_rule({rights:#x} below {})", body.text())
+        }
+        Kind::Group | Kind::Argument | Kind::Environment | Kind::Landlock => format!("{name}()"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use libctr::spec::{RunSpec, Seccomp, UserNamespace};
+use libctr::spec::{Degraded, Landlock, RunSpec, Seccomp, UserNamespace};
 use libctr::{Error, Stage};
 
 use super::wrong;
@@ -19,13 +19,18 @@ pub(super) struct Confinement {
     /// Take a capability away, or ALL
     #[arg(long, value_name = "CAPABILITY")]
     cap_drop: Vec<String>,
-    /// no-new-privileges[=false], seccomp=default, seccomp=unconfined or
-    /// seccomp=FILE with a profile of the OCI runtime specification
+    /// no-new-privileges[=false], seccomp=default, seccomp=unconfined,
+    /// seccomp=FILE with a profile of the OCI runtime specification,
+    /// landlock=auto|off|required
     #[arg(long = "security-opt", value_name = "OPTION")]
     options: Vec<String>,
     /// User namespace
     #[arg(long, value_enum)]
     userns: Option<UserNs>,
+    /// Where no namespaces can be made and the image is the host, run it all
+    /// the same, behind Landlock, seccomp and limits only
+    #[arg(long)]
+    degraded: bool,
 }
 
 /// The user namespaces that need no maps.
@@ -43,6 +48,9 @@ impl Confinement {
         spec.security.capabilities.drop.extend(self.cap_drop.iter().cloned());
         for option in &self.options {
             apply(option, spec)?;
+        }
+        if self.degraded {
+            spec.degraded = Degraded::Allow;
         }
         match self.userns {
             Some(UserNs::Auto) => spec.security.user_namespace = UserNamespace::Auto,
@@ -66,8 +74,12 @@ fn apply(option: &str, spec: &mut RunSpec) -> libctr::Result<()> {
         ("seccomp", Some(path)) if !path.is_empty() => {
             spec.security.seccomp = profile(Path::new(path))?;
         }
+        ("landlock", Some("auto")) => spec.security.landlock = Landlock::Auto,
+        ("landlock", Some("off")) => spec.security.landlock = Landlock::Off,
+        ("landlock", Some("required")) => spec.security.landlock = Landlock::Required,
         _ => {
-            let expected = "expected no-new-privileges[=false] or seccomp=default|unconfined|FILE";
+            let expected = "expected no-new-privileges[=false], seccomp=default|unconfined|FILE \
+                            or landlock=auto|off|required";
             return Err(wrong(OPTION, format!("{expected}, found {option:?}")));
         }
     }
@@ -88,7 +100,7 @@ fn profile(path: &Path) -> libctr::Result<Seccomp> {
 #[cfg(test)]
 mod tests {
     use super::apply;
-    use libctr::spec::{RunSpec, Seccomp};
+    use libctr::spec::{Landlock, RunSpec, Seccomp};
     use std::io::Write;
 
     #[test]
@@ -96,6 +108,9 @@ mod tests {
         let mut spec = RunSpec::default();
         apply("no-new-privileges=false", &mut spec).unwrap();
         apply("seccomp=unconfined", &mut spec).unwrap();
+        apply("landlock=required", &mut spec).unwrap();
+        assert_eq!(spec.security.landlock, Landlock::Required);
+        apply("landlock:auto", &mut spec).unwrap();
         assert!(!spec.security.no_new_privileges);
         assert_eq!(spec.security.seccomp, Seccomp::Unconfined);
         apply("no-new-privileges:true", &mut spec).unwrap();
