@@ -15,6 +15,8 @@ pub mod exec;
 mod fixture;
 mod host;
 mod leaks;
+pub mod listener;
+pub mod outer;
 mod skip;
 
 pub use fixture::{Fixture, fixture, probe_path};

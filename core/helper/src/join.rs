@@ -17,6 +17,8 @@
 mod enter;
 mod tree;
 
+use core::sync::atomic::Ordering;
+
 use crate::fault::{Call, Fault, Step};
 use crate::init::{Inherited, at, descriptor};
 use crate::message::{Control, Message};
@@ -24,7 +26,7 @@ use crate::monitor::groups::{Figures, Groups};
 use crate::monitor::record::{self, End, Reason};
 use crate::monitor::{oom, remove, tell};
 use crate::plan::{Field, Plan, when};
-use crate::sys::{self, BorrowedFd, Errno, Fd, Fork, POLLIN, Packet, Watch};
+use crate::sys::{self, BorrowedFd, Errno, Fd, Fork, POLLIN, Packet, Status, Watch};
 
 const NONE: u16 = Fault::NO_RECORD;
 /// How soon what was killed and is still there is killed again: a container
@@ -55,6 +57,8 @@ struct Exec {
     groups: Groups,
     /// What the kernel had killed in the container before.
     oom_kills: u64,
+    /// Where a program behind the filter of system calls leaves its fault.
+    status: &'static Status,
     joiner: Option<i32>,
     /// What joiner and program say.
     setup: Fd,
@@ -109,6 +113,7 @@ impl Exec {
             plan,
             groups,
             oom_kills,
+            status,
             joiner,
             setup,
             terminal: None,
@@ -169,8 +174,9 @@ impl Exec {
         sys::read(self.unread_terminal()?, &mut bytes).ok().filter(|length| *length > 0)
     }
 
-    /// One packet: the terminal, "execve is next", a fault of eight bytes, or
-    /// the end of all packets, which means that the program was executed.
+    /// One packet: the terminal, "execve is next", the listener of the filter, a
+    /// fault of eight bytes, or the end of all packets, which means that the
+    /// program was executed.
     fn hear(&mut self, ended: bool) -> Result<(), Fault> {
         let mut bytes = [0_u8; 8];
         let packet = match sys::receive(self.setup.borrow(), &mut bytes) {
@@ -178,9 +184,12 @@ impl Exec {
             packet => packet.unwrap_or_default(),
         };
         match packet {
+            Packet { fd: Some(listener), .. } if bytes.starts_with(b"n") => {
+                tell(self.plan, Message::Listener, [Some(listener.borrow()), None]);
+            }
             Packet { fd: Some(master), .. } => self.terminal = Some(master),
             // Its descriptor got lost: this process may have no more of them.
-            Packet { length: 1, .. } if bytes.starts_with(b"t") => {
+            Packet { length: 1, .. } if bytes.starts_with(b"t") || bytes.starts_with(b"n") => {
                 return Err(at(Step::Exec, Call::Send, NONE)(Errno::EMFILE));
             }
             Packet { length: 8, .. } => return Err(Fault::from_bytes(bytes)),
@@ -189,9 +198,12 @@ impl Exec {
                 let pidfd = sys::pidfd_open(pid).map_err(at(Step::Launch, Call::PidfdOpen, NONE))?;
                 self.program = Some(Program { pid, pidfd });
             }
-            _ if self.program.is_some() => self.executed(),
-            // It was killed on its way in, perhaps with the container.
-            _ => return Err(at(Step::Launch, Call::Died, NONE)(Errno(0))),
+            _ => match (self.status.fault.load(Ordering::Acquire), &self.program) {
+                (0, Some(_)) => self.executed(),
+                // It was killed on its way in, perhaps with the container.
+                (0, None) => return Err(at(Step::Launch, Call::Died, NONE)(Errno(0))),
+                (fault, _) => return Err(Fault::from_bytes(fault.to_le_bytes())),
+            },
         }
         Ok(())
     }
@@ -217,6 +229,8 @@ impl Exec {
 
     fn reap_joiner(&mut self) {
         if let Some(pid) = self.joiner.take() {
+            // It has done its work, or waits for a program that has ended.
+            let _ = sys::kill(pid, sys::SIGKILL);
             let _ = sys::wait(pid, true);
         }
     }

@@ -41,6 +41,7 @@ pub struct Exec {
     record: Mutex<Option<Exit>>,
     streams: Mutex<[Option<OwnedFd>; 3]>,
     terminal: Mutex<Option<OwnedFd>>,
+    listener: Mutex<Option<OwnedFd>>,
 }
 
 impl Container {
@@ -114,6 +115,7 @@ impl Exec {
             record: Mutex::new(None),
             streams: Mutex::new(started.streams),
             terminal: Mutex::new(started.terminal),
+            listener: Mutex::new(started.listener),
         }
     }
 
@@ -144,6 +146,7 @@ impl Exec {
             record: Mutex::new(None),
             streams: Mutex::new([None, None, None]),
             terminal: Mutex::new(None),
+            listener: Mutex::new(None),
         })
     }
 
@@ -242,6 +245,14 @@ impl Exec {
     #[must_use]
     pub fn take_terminal(&self) -> Option<OwnedFd> {
         self.terminal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes the listener of the program's filter of system calls, where the
+    /// container's profile has `SCMP_ACT_NOTIFY`, as
+    /// [`Container::take_seccomp_listener`] does.
+    #[must_use]
+    pub fn take_seccomp_listener(&self) -> Option<OwnedFd> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Sends a signal to the program. SIGKILL ends it with all that descends

@@ -21,8 +21,9 @@ use libctr_helper::message::Control;
 use libctr_helper::plan::{Field, Kind, flag, job, when};
 use nix::libc;
 
+use super::verdict::Executed;
 use super::verdict::verdict;
-use super::{RunOptions, describe, now, security, stdio};
+use super::{RunOptions, describe, landlock, now, seccomp, security, stdio};
 use crate::container::Started;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::helper::plan::Plan;
@@ -30,9 +31,12 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::spec::{Capabilities, ExecSpec, RunSpec};
-use crate::state::{ExecDir, ExecMeta, Meta, StateDir};
+use crate::state::{ExecDir, ExecMeta, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
+
+/// Where the container's document says that its group filters devices.
+const DEVICES: &str = "/linux/resources/devices";
 
 /// The container, which ran when its lock was looked at last.
 pub(crate) struct Target<'a> {
@@ -52,6 +56,10 @@ pub(crate) fn run(
     options: RunOptions<'_>,
 ) -> Result<(ExecDir, ExecMeta, Started)> {
     let begun = now();
+    if target.meta.root == RootMount::Degraded {
+        let message = "the container has no namespaces (degraded), so nothing can join them";
+        return Err(Error::new(Stage::Launch, ErrorKind::Unsupported, message));
+    }
     let Target { runtime, dir, meta, init, program } = *target;
     let effective = effective(meta, spec)?;
     let users = match meta.exec.namespaces & libc::CLONE_NEWUSER.cast_unsigned() {
@@ -62,6 +70,7 @@ pub(crate) fn run(
     if let Some(users) = &users {
         users.check(process.uid, process.gid, !effective.groups.is_empty())?;
     }
+    let filter = seccomp::filter(&effective, security::bounding(&effective, users.as_ref())?)?;
     let streams = stdio::open([options.stdin, options.stdout, options.stderr])?;
     if streams.log.iter().any(Option::is_some) {
         let message = "the log is the container's own: give a pipe or a file instead";
@@ -90,7 +99,11 @@ pub(crate) fn run(
     if let Some(users) = &users {
         users.write_ids(&mut plan);
     }
-    security::write(&mut plan, &effective, &process, users.as_ref())?;
+    // What filters devices is the group's, which the program enters.
+    let filtered = dir.config().is_some_and(|config| config.pointer(DEVICES).is_some());
+    security::write(&mut plan, &effective, &process, users.as_ref(), filtered)?;
+    landlock::write(&mut plan, &effective)?;
+    seccomp::write(&mut plan, &effective, filter.as_ref());
     describe::program(&mut plan, &effective, &process);
     if let Some((rows, columns)) = options.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -121,10 +134,10 @@ pub(crate) fn run(
     let helper = helper::start(&bytes, &keep, runtime.helper(), &places)?;
     drop((their_end, made.status, lifeline));
     match verdict(&channel, &helper, &bytes, options.cancel) {
-        Ok((pidfd, pid, terminal)) => {
+        Ok(Executed { pid, pidfd, terminal, listener }) => {
             undo.disarm();
-            let streams = streams.caller;
-            let started = Started { helper, pid, pidfd, exit: made.exit, terminal, streams };
+            let (exit, streams) = (made.exit, streams.caller);
+            let started = Started { helper, pid, pidfd, exit, terminal, listener, streams };
             Ok((made.dir, exec, started))
         }
         Err(failure) => {

@@ -1,6 +1,6 @@
 //! `exec`: session and standard streams, limits, then the program.
 
-use super::{at, descriptor};
+use super::{Inherited, at, descriptor, filter};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Field, Kind, Plan};
 use crate::sys::{self, BorrowedFd, Errno, Fd, Pointers};
@@ -39,9 +39,9 @@ pub(crate) fn limits(plan: Plan<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Executes the first candidate that exists. Comes back only with a fault:
-/// EACCES wins over ENOENT, as in execvp(3).
-pub(crate) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
+/// Loads the filter and executes the first candidate that exists. Comes back
+/// only with a fault: EACCES wins over ENOENT, as in execvp(3).
+pub(crate) fn execute(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let mask = plan.get(Field::Umask).and_then(|mask| u32::try_from(mask).ok());
     sys::umask(mask.unwrap_or(0o022));
     let arguments = pointers(plan, Kind::Argument)?;
@@ -50,8 +50,12 @@ pub(crate) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
     let mut refused = false;
     // What this process blocked, the program must not inherit.
     sys::block_signals(false);
+    let filtered = filter::load(plan, inherited)?;
     for mut record in plan.records().filter(|record| record.kind == Kind::Program) {
-        let program = record.body.string().ok_or(Fault::broken_plan(Step::Exec, record.index))?;
+        let Some(program) = record.body.string() else {
+            fault = Fault::broken_plan(Step::Exec, record.index);
+            break;
+        };
         let errno = sys::execve(program, &arguments, &environment);
         if !refused {
             fault = at(Step::Exec, Call::Execve, record.index)(errno);
@@ -61,6 +65,9 @@ pub(crate) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
             Errno::EACCES => refused = true,
             _ => break,
         }
+    }
+    if filtered {
+        filter::fail(fault, inherited);
     }
     Err(fault)
 }

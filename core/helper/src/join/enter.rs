@@ -1,6 +1,6 @@
 //! The joiner: from the host into the container, and there to the program.
 //!
-//! cgroup → streams → namespaces → terminal → user → chdir → exec
+//! cgroup → streams → namespaces → terminal → user → landlock → chdir → exec
 //!
 //! Until its last step it has no process id inside, so no process of the
 //! container can trace it or look at it through /proc; it is not dumpable
@@ -9,9 +9,9 @@
 
 use crate::fault::{Call, Fault, Step};
 use crate::init::filesystem::terminal;
-use crate::init::{self, Inherited, at, cgroup, chdir, descriptor, exec, user};
+use crate::init::{self, Inherited, at, cgroup, chdir, descriptor, exec, filter, landlock, user};
 use crate::plan::{Field, Kind, Plan, flag};
-use crate::sys::{self, BorrowedFd, CLONE_NEWUSER, CLONE_PARENT, Errno, Fd, Fork, POLLIN, Watch};
+use crate::sys::{self, BorrowedFd, CLONE_FILES, CLONE_NEWUSER, CLONE_PARENT, Errno, Fd, Fork, POLLIN, Watch};
 use crate::userns;
 
 const NONE: u16 = Fault::NO_RECORD;
@@ -46,14 +46,25 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     if plan.has(flag::TERMINAL) {
         exec::streams(plan, Some(&open_terminal(plan, inherited)?))?;
     }
+    let rulesets = landlock::prepare(plan)?;
     exec::limits(plan)?;
     user::become_user(plan, inherited)?;
     sys::not_dumpable().map_err(prctl())?;
+    landlock::restrict(&rulesets)?;
+    drop(rulesets);
     chdir::enter(plan)?;
-    // A sibling, because only children are born in the pid namespace.
-    match sys::clone(CLONE_PARENT, None, false).map_err(at(Step::Launch, Call::Fork, NONE))? {
-        Fork::Parent { .. } => sys::exit(0),
+    // A sibling, because only children are born in the pid namespace. The
+    // listener of the filter appears among descriptors that both have.
+    let listens = plan.has(flag::LISTENER);
+    let flags = CLONE_PARENT | if listens { CLONE_FILES } else { 0 };
+    match sys::clone(flags, None, listens).map_err(at(Step::Launch, Call::Fork, NONE))? {
         Fork::Child => become_program(plan, inherited),
+        Fork::Parent { pidfd, .. } => {
+            if let Some(program) = pidfd {
+                filter::pass_on(program.borrow(), inherited);
+            }
+            sys::exit(0)
+        }
     }
 }
 
@@ -63,7 +74,7 @@ fn become_program(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Faul
     let terminal = plan.has(flag::TERMINAL).then_some(BorrowedFd(0));
     exec::session(terminal)?;
     sys::send(inherited.monitor.borrow(), b"x", [None, None]).map_err(at(Step::Exec, Call::Send, NONE))?;
-    exec::execute(plan)
+    exec::execute(plan, inherited)
 }
 
 /// The plan is in memory; nothing of the host's may come along.
