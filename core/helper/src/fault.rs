@@ -110,9 +110,10 @@ calls! {
     Landlock = 50 "landlock",
     Fchownat = 51 "fchownat",
     Seccomp = 52 "seccomp",
-    Setns = 53 "setns",
-    PidfdOpen = 54 "pidfd_open",
-    Fcntl = 55 "fcntl",
+    Chroot = 53 "chroot",
+    Setns = 54 "setns",
+    PidfdOpen = 55 "pidfd_open",
+    Fcntl = 56 "fcntl",
 }
 
 impl Step {
@@ -188,7 +189,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=55).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=56).contains(&call), "call {call}");
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::init::{Inherited, at, descriptor};
 use crate::message::{Control, Message};
 use crate::monitor::groups::{Figures, Groups};
 use crate::monitor::record::{self, End, Reason};
-use crate::monitor::{oom, remove, tell};
+use crate::monitor::{lifeline, oom, remove, tell};
 use crate::plan::{Field, Plan, when};
 use crate::sys::{self, BorrowedFd, Errno, Fd, Fork, POLLIN, Packet, Status, Watch};
 
@@ -90,9 +90,9 @@ impl Exec {
         sys::pass_credentials(setup.borrow()).map_err(launch(Call::Setsockopt))?;
         let fork = sys::clone(0, groups.v2(), false).map_err(launch(Call::Clone))?;
         let joiner = match fork {
-            Fork::Child => {
+            Fork::Child { in_group } => {
                 drop((setup, control));
-                enter::run(plan, Inherited { monitor: theirs, status, outside: None })
+                enter::run(plan, Inherited { monitor: theirs, status, in_group, outside: None })
             }
             Fork::Parent { pid, .. } => Some(pid),
         };
@@ -135,20 +135,21 @@ impl Exec {
             let mut watches = [
                 watch(self.program.as_ref().map(|program| program.pidfd.borrow())),
                 watch(Some(self.control.borrow())),
-                watch(descriptor(self.plan, Field::Lifeline).filter(|_| self.reason.is_none())),
+                watch(lifeline::watched(self.plan).filter(|_| self.reason.is_none())),
                 watch(Some(self.setup.borrow()).filter(|_| self.started.is_none())),
                 watch(self.unread_terminal()),
             ];
-            if sys::poll(&mut watches, self.patience(now)).is_err() {
+            let patience = lifeline::patience(self.plan, self.patience(now));
+            if sys::poll(&mut watches, patience).is_err() {
                 // Nothing can be watched any more: it counts as lost.
                 self.abandon();
                 return 125;
             }
-            let [ended, control, lifeline, setup, terminal] = watches.map(|watch| watch.ready != 0);
+            let [ended, control, host, setup, terminal] = watches.map(|watch| watch.ready != 0);
             if control {
                 self.obey();
             }
-            if lifeline {
+            if host || lifeline::is_gone(self.plan) {
                 self.end(Reason::Cancelled);
             }
             if setup && let Err(fault) = self.hear(false) {

@@ -61,15 +61,19 @@ impl Container {
         let (Some(init), Some(pid), Some(pids)) = (&life.init, life.pid, self.dir.pids()?) else {
             return Err(self.not_running());
         };
+        let opened = if init.pidfd().is_none() { Some(exec::pidfd(pid)?) } else { None };
+        let Some(init) = init.pidfd().or(opened.as_ref().map(AsFd::as_fd)) else {
+            return Err(self.not_running());
+        };
         if self.is_paused()? {
             let message = format!("container {} is paused", &self.meta.id[..12]);
             return Err(
                 Error::new(Stage::State, ErrorKind::Busy, message).with_hint("unpause it first")
             );
         }
-        let program = sys::pidfd_open(pids.program).map_err(|errno| match errno {
-            Errno::ESRCH => self.not_running(),
-            _ => Error::sys(Stage::Launch, format!("pidfd_open({})", pids.program), errno),
+        let program = exec::pidfd(pids.program).map_err(|error| match error.errno() {
+            Some(libc::ESRCH) => self.not_running(),
+            _ => error,
         })?;
         // The numbers were theirs if the container still runs.
         self.alive()?;
@@ -77,7 +81,7 @@ impl Container {
             runtime: &self.runtime,
             dir: &self.dir,
             meta: &self.meta,
-            init: (init.as_fd(), pid),
+            init: (init, pid),
             program: (program.as_fd(), pids.program),
         };
         let (dir, meta, started) = exec::run(&target, spec, options)?;

@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
 use libctr_helper::plan::{Field, Kind, flag, job, when};
+use nix::errno::Errno;
 use nix::libc;
 
 use super::verdict::Executed;
@@ -86,10 +87,7 @@ pub(crate) fn run(
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
         true => None,
-        false => Some(
-            sys::pidfd_open(std::process::id().cast_signed())
-                .map_err(|errno| Error::sys(Stage::Launch, "pidfd_open(own process)", errno))?,
-        ),
+        false => Some(pidfd(std::process::id().cast_signed())?),
     };
 
     let mut plan = Plan::new();
@@ -147,6 +145,22 @@ pub(crate) fn run(
             Err(failure.into())
         }
     }
+}
+
+/// A process to join or to end with.
+///
+/// # Errors
+/// `Unsupported` where the kernel has no pidfds that can be opened.
+pub(crate) fn pidfd(pid: i32) -> Result<OwnedFd> {
+    sys::pidfd_open(pid).map_err(|errno| {
+        let error = Error::sys(Stage::Launch, format!("pidfd_open({pid})"), errno);
+        match errno {
+            Errno::ENOSYS | Errno::EPERM => error
+                .with_kind(ErrorKind::Unsupported)
+                .with_hint("programs can be executed in running containers from Linux 5.3 on"),
+            _ => error,
+        }
+    })
 }
 
 /// Whatever this side could not hear, no program runs on.

@@ -30,7 +30,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     sys::not_dumpable().map_err(prctl())?;
     // First, so that everything from here on is counted; with the host's ids,
     // which may write there.
-    cgroup::enter(plan)?;
+    cgroup::enter(plan, inherited.in_group)?;
     if !plan.has(flag::TERMINAL) {
         exec::streams(plan, None)?;
     }
@@ -58,7 +58,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let listens = plan.has(flag::LISTENER);
     let flags = CLONE_PARENT | if listens { CLONE_FILES } else { 0 };
     match sys::clone(flags, None, listens).map_err(at(Step::Launch, Call::Fork, NONE))? {
-        Fork::Child => become_program(plan, inherited),
+        Fork::Child { .. } => become_program(plan, inherited),
         Fork::Parent { pidfd, .. } => {
             if let Some(program) = pidfd {
                 filter::pass_on(program.borrow(), inherited);
