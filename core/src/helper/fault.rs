@@ -12,7 +12,11 @@ use crate::error::{Error, ErrorKind, Stage};
 /// The error that a fault stands for.
 pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
     if fault.call == Call::Died {
-        let message = "pid 1 was killed before the program was executed";
+        let joins = plan::Plan::new(bytes).is_some_and(|plan| plan.get(Field::Join).is_some());
+        let message = match joins {
+            true => "the program was killed before it was executed",
+            false => "pid 1 was killed before the program was executed",
+        };
         return Error::new(Stage::Launch, ErrorKind::SetupFailed, message)
             .with_hint("is the memory limit too small?");
     }
@@ -287,6 +291,10 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
                 words.push(word.to_string_lossy().into_owned());
             }
             words.join(" ")
+        }
+        Kind::Namespace => {
+            body.skip(1);
+            format!("{name}({})", body.text())
         }
         Kind::Owner => {
             let (uid, gid, _mode) = (body.number(), body.number(), body.number());

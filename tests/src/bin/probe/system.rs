@@ -90,6 +90,17 @@ pub(crate) fn kill(pid: c_int, signal: c_int) -> Result<()> {
     check(unsafe { c_kill(pid, signal) }).map(drop)
 }
 
+/// Begins to trace a process without stopping it (ptrace(2), PTRACE_SEIZE).
+pub(crate) fn seize(pid: c_int) -> Result<()> {
+    const PTRACE: c_long = if cfg!(target_arch = "x86_64") { 101 } else { 117 };
+    const SEIZE: c_long = 0x4206;
+    // SAFETY: numbers only.
+    if unsafe { c_syscall(PTRACE, SEIZE, c_long::from(pid), 0_usize, 0_usize) } < 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// The wait status of one child.
 pub(crate) fn wait(pid: c_int) -> Result<c_int> {
     let mut status = 0;
