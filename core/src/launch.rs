@@ -15,6 +15,7 @@ mod devices;
 mod filesystem;
 pub(crate) mod groups;
 mod landlock;
+mod mounts;
 mod oci;
 mod root;
 mod security;

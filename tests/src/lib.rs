@@ -11,11 +11,13 @@
 //! is a directory with an OCI layout `busybox-oci`, `LIBCTR_TEST_RUNS` scales
 //! the long loops.
 
+mod apart;
 mod fixture;
 mod host;
 mod leaks;
 mod skip;
 
+pub use apart::{apart, place, unshare};
 pub use fixture::{Fixture, fixture, probe_path};
 pub use host::{HostState, session_keyring};
 pub use skip::{images, in_vm, privileged, runs, skip};

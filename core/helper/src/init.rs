@@ -98,6 +98,9 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     }
     exec::session(plan, terminal.as_ref())?;
     user::become_user(plan, inherited)?;
+    // A change of ids has put it back to what the machine says for such
+    // processes (proc_sys_fs(5), suid_dumpable).
+    sys::not_dumpable().map_err(at(Step::User, Call::Prctl, none))?;
     landlock::restrict(&rulesets)?;
     chdir::enter(plan)?;
     // From here on an end of this process counts as the program's own. The

@@ -196,12 +196,20 @@ pub mod option {
     pub const BIND: u32 = 1 << 6;
     /// bind: device nodes in it cannot be opened.
     pub const NODEV: u32 = 1 << 7;
+    /// bind, overlay: set-user-ID bits and file capabilities have no effect.
+    pub const NOSUID: u32 = 1 << 8;
+    /// bind, overlay: nothing in it can be executed.
+    pub const NOEXEC: u32 = 1 << 9;
+    /// bind, overlay: the target may lie in /proc or /sys.
+    pub const KERNEL: u32 = 1 << 10;
 }
 
-/// A bit of a file system's flags that is ours and not the kernel's.
+/// Bits of a file system's flags that are ours and not the kernel's.
 pub mod strict {
     /// The target must not be a symbolic link.
     pub const NO_SYMLINKS: u64 = 1 << 63;
+    /// The target may lie in /proc or /sys.
+    pub const KERNEL: u64 = 1 << 62;
 }
 
 numbered! {
@@ -264,6 +272,8 @@ numbered! {
         Landlock = 93,
         /// A rule: rights u64, path inside the root.
         LandlockRule = 94,
+        /// The program's terminal is made here, before the caller's mounts.
+        Terminal = 95,
         /// Owner of a file below [`Field::Tree`]: uid u32, gid u32, mode u32
         /// (of a file that can be opened, else `u32::MAX`), path, bytes u32,
         /// `security.capability` (none if empty).

@@ -112,6 +112,8 @@ macro_rules! numbers {
     (@libc SETRESGID) => { libc::SYS_setresgid };
     (@libc CAPSET) => { libc::SYS_capset };
     (@libc RT_SIGTIMEDWAIT) => { libc::SYS_rt_sigtimedwait };
+    (@libc GETCWD) => { libc::SYS_getcwd };
+    (@libc FSTATFS) => { libc::SYS_fstatfs };
     (@libc PIVOT_ROOT) => { libc::SYS_pivot_root };
     (@libc PRCTL) => { libc::SYS_prctl };
     (@libc MOUNT) => { libc::SYS_mount };
@@ -169,6 +171,7 @@ numbers! {
     WAIT4 61 260,
     KILL 62 129,
     FCNTL 72 25,
+    GETCWD 79 17,
     CHDIR 80 49,
     FCHDIR 81 50,
     FCHMOD 91 52,
@@ -181,6 +184,7 @@ numbers! {
     SETRESGID 119 149,
     CAPSET 126 91,
     RT_SIGTIMEDWAIT 128 137,
+    FSTATFS 138 44,
     PIVOT_ROOT 155 41,
     PRCTL 157 167,
     MOUNT 165 40,

@@ -68,6 +68,10 @@ pub(crate) struct Stat {
     pub(crate) mode: u32,
     pub(crate) inode: u64,
     pub(crate) size: u64,
+    /// Of a device: its major and minor number.
+    pub(crate) device: (u32, u32),
+    /// The file system: numbers that no other one has at the same time.
+    pub(crate) file_system: (u32, u32),
 }
 
 /// statx(2) of an open file.
@@ -76,10 +80,33 @@ pub(crate) fn stat(fd: BorrowedFd) -> Result<Stat> {
     let mut buffer = [0_u64; 32];
     call!(STATX, fd.raw(), text(c""), AT_EMPTY_PATH, STATX_BASIC, address_mut(&mut buffer))?;
     // struct statx: mode is the u16 at byte 28, inode and size are the u64s at
-    // bytes 32 and 40.
+    // bytes 32 and 40, the device's numbers the u32s at bytes 128 and 132,
+    // those of the file system at 136 and 140.
     let [_, _, _, word, inode, size, ..] = buffer;
+    let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, device, file_system, ..] = buffer;
     let [_, _, _, _, low, high, _, _] = word.to_le_bytes();
-    Ok(Stat { mode: u32::from(u16::from_le_bytes([low, high])), inode, size })
+    let mode = u32::from(u16::from_le_bytes([low, high]));
+    Ok(Stat { mode, inode, size, device: halves(device), file_system: halves(file_system) })
+}
+
+const fn halves(word: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+}
+
+/// fstatfs(2): the type of the file system.
+pub(crate) fn file_system_type(fd: BorrowedFd) -> Result<u64> {
+    let mut buffer = [0_u64; 15];
+    call!(FSTATFS, fd.raw(), address_mut(&mut buffer))?;
+    Ok(buffer[0])
+}
+
+/// getcwd(2): whether this process' directory lies below its root. The kernel
+/// says of any other one that it is `(unreachable)`.
+pub(crate) fn is_inside_root() -> Result<bool> {
+    let mut buffer = [0_u8; 4096];
+    call!(GETCWD, address_mut(&mut buffer), buffer.len())?;
+    Ok(buffer[0] == b'/')
 }
 
 pub(crate) fn read(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {

@@ -12,6 +12,7 @@
 
 mod actions;
 mod answers;
+mod attacks;
 mod system;
 
 use std::env;
@@ -34,7 +35,8 @@ fn main() -> Result<()> {
                 stdout().write_all(&answer)?;
                 stdout().write_all(b"\n")
             }),
-            None => actions::act(&name, &words),
+            None => attacks::attempt(&name, &words)
+                .unwrap_or_else(|| actions::act(&name, &words)),
         };
         if let Err(error) = done {
             writeln!(stdout(), "error {}", error.raw_os_error().unwrap_or(-1))?;

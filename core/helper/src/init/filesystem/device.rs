@@ -27,24 +27,36 @@ pub(super) fn make(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let source = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     if flags & option::BIND != 0 {
-        return bind(root, Fd::CWD, source, target, index);
+        bind(root, Fd::CWD, source, target, index)?;
+        return found(root, target, index);
     }
     let in_dev = target.to_bytes().starts_with(b"dev/");
     let name = if in_dev { target } else { PASSING };
     match root.node(name, mode, major, minor) {
         Ok(()) => {}
-        Err(Errno::EPERM) => return bind(root, Fd::CWD, source, target, index),
+        Err(Errno::EPERM) => {
+            bind(root, Fd::CWD, source, target, index)?;
+            return found(root, target, index);
+        }
         Err(errno) => return Err(failed(Call::Mknod, index)(errno)),
     }
     if uid != 0 || gid != 0 {
         root.own(name, uid, gid).map_err(failed(Call::Fchownat, index))?;
     }
     if in_dev {
-        return Ok(());
+        return found(root, target, index);
     }
     let node = root.open_file(name, sys::O_PATH).map_err(failed(Call::Openat2, index))?;
     bind(root, node.borrow(), c"", target, index)?;
     root.remove(name).map_err(failed(Call::Unlink, index))
+}
+
+/// Masks will need the null device, and no other one.
+fn found(root: &mut Root, target: &CStr, index: u16) -> Result<(), Fault> {
+    match target.to_bytes() {
+        b"dev/null" => root.null().map(drop).map_err(failed(Call::Openat2, index)),
+        _ => Ok(()),
+    }
 }
 
 /// Binds one node, named as for openat(2), on a file that is made for it.
@@ -52,7 +64,7 @@ fn bind(root: &mut Root, dir: BorrowedFd, source: &CStr, target: &CStr, index: u
     let tree = sys::open_tree(dir, source, false).map_err(failed(Call::OpenTree, index))?;
     sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC)
         .map_err(failed(Call::MountSetattr, index))?;
-    let onto = root.file_target(target).map_err(failed(Call::Open, index))?;
+    let onto = root.file_target(target, false).map_err(failed(Call::Open, index))?;
     sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
     root.mounted();
     Ok(())

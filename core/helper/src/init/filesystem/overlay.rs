@@ -130,7 +130,12 @@ fn overlay(
         sys::fsconfig_flag(fs, c"userxattr").map_err(config())?;
     }
     sys::fsconfig_create(fs).map_err(config())?;
-    let read_only = if flags & option::READ_ONLY != 0 { sys::MOUNT_ATTR_RDONLY } else { 0 };
+    let bits = [
+        (option::READ_ONLY, sys::MOUNT_ATTR_RDONLY),
+        (option::NOSUID, sys::MOUNT_ATTR_NOSUID),
+        (option::NOEXEC, sys::MOUNT_ATTR_NOEXEC),
+    ];
+    let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, attribute)| set | attribute);
     // Device nodes in a layer cannot be opened.
-    sys::fsmount(fs, sys::MOUNT_ATTR_NODEV | read_only).map_err(failed(Call::Fsmount, index))
+    sys::fsmount(fs, sys::MOUNT_ATTR_NODEV | set).map_err(failed(Call::Fsmount, index))
 }

@@ -79,7 +79,12 @@ fn bind(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
             Err(errno) => return Err(failed(Call::MountSetattr, index)(errno)),
         }
     }
-    let bits = [(option::READ_ONLY, sys::MOUNT_ATTR_RDONLY), (option::NODEV, sys::MOUNT_ATTR_NODEV)];
+    let bits = [
+        (option::READ_ONLY, sys::MOUNT_ATTR_RDONLY),
+        (option::NODEV, sys::MOUNT_ATTR_NODEV),
+        (option::NOSUID, sys::MOUNT_ATTR_NOSUID),
+        (option::NOEXEC, sys::MOUNT_ATTR_NOEXEC),
+    ];
     let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, attribute)| set | attribute);
     if set != 0 {
         sys::mount_setattr(tree.borrow(), set).map_err(failed(Call::MountSetattr, index))?;

@@ -23,7 +23,7 @@ pub(super) fn open(plan: Plan<'_>, root: &mut Root, monitor: BorrowedFd) -> Resu
     sys::fchown(terminal.borrow(), uid, u32::MAX).map_err(failed(Call::Fchown, none))?;
 
     let tree = sys::open_tree(terminal.borrow(), c"", false).map_err(failed(Call::OpenTree, none))?;
-    let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
+    let console = root.file_target(c"dev/console", false).map_err(failed(Call::Openat2, none))?;
     sys::move_mount(tree.borrow(), console.borrow()).map_err(failed(Call::MoveMount, none))?;
 
     sys::send(monitor, b"t", [Some(master.borrow()), None]).map_err(failed(Call::Send, none))?;
