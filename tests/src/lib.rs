@@ -18,8 +18,8 @@ mod leaks;
 mod skip;
 
 pub use apart::{apart, place, unshare};
-pub use fixture::{Fixture, fixture, probe_path};
-pub use host::{HostState, session_keyring};
+pub use fixture::{Fixture, fixture, helper, probe_path, program};
+pub use host::{HostState, session_key, session_keyring};
 pub use skip::{images, in_vm, privileged, runs, skip};
 
 use std::time::{Duration, Instant};

@@ -50,6 +50,7 @@ pub(crate) fn attempt(name: &str, words: &[&str]) -> Option<Result<()>> {
             .and_then(|address| UnixStream::connect_addr(&address).map(drop)),
         "signal" => value(0).and_then(|pid| system::kill(pid, value(1)?)),
         "trace" => trace(word(0)),
+        "watch" => watch(word(0)),
         "input" => input(),
         "steal" => value(0).and_then(steal),
         "mount" => mount(words),
@@ -146,6 +147,24 @@ fn trace(pid: &str) -> Result<()> {
     }
     traced?;
     writeln!(stdout(), "traced")
+}
+
+/// Says for ever which processes can be looked into that execute such a file,
+/// and where their descriptors lead.
+fn watch(name: &str) -> Result<()> {
+    loop {
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Ok(program) = fs::read_link(entry.path().join("exe")) else { continue };
+            if !program.to_string_lossy().contains(name) {
+                continue;
+            }
+            writeln!(stdout(), "{} {}", entry.path().display(), program.display())?;
+            for entry in fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten() {
+                let target = fs::read_link(entry.path()).unwrap_or_default();
+                writeln!(stdout(), "{} {}", entry.path().display(), target.display())?;
+            }
+        }
+    }
 }
 
 /// Types a letter into the terminal on standard input (TIOCSTI).
