@@ -16,7 +16,7 @@ VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init|devices
 # header, header-check, install-c
 include ffi/install.mk
 
-.PHONY: help build run test test-vm bench lint deny wheel python-test install check clean
+.PHONY: help build run test test-vm test-systemd bench lint deny wheel python-test install check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,17 @@ test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_V
 	test -z "$(LIBCTR_TEST_IMAGES)" || cp -r --no-preserve=mode "$(LIBCTR_TEST_IMAGES)"/busybox-oci target/vm-images/
 	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target $(if $(LIBCTR_TEST_IMAGES),-e LIBCTR_TEST_IMAGES=$(CURDIR)/target/vm-images) -- \
 	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
+
+test-systemd: ## an ordinary user's control groups in that machine, with a real systemd and without
+	mkdir -p target
+	$(CARGO) test -p libctr -p libctr-tests --lib --test systemd --no-run --message-format=json \
+	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' >target/systemd-tests
+	systemd=$$(grep /systemd- target/systemd-tests); unit=$$(grep /libctr- target/systemd-tests); \
+	for where in 0 1; do \
+	    $(RUN_IN_VM) -e IN_MANAGER=$$where -- $(CURDIR)/tests/with-systemd \
+	        sh -c "$$systemd && $$unit cgroup::live::systemd" || exit 1; \
+	done; \
+	$(RUN_IN_VM) -u 1000 -e LIBCTR_TEST_DELEGATED=1 -- $$systemd group_that_is_delegated
 
 bench: ## latency beside bwrap, crun, runc and a plain process
 	$(CARGO) bench -p libctr-tests --bench latency

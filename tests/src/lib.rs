@@ -15,12 +15,14 @@ mod apart;
 mod fixture;
 mod host;
 mod leaks;
+pub mod listener;
+pub mod outer;
 mod skip;
 
 pub use apart::{apart, place, unshare};
-pub use fixture::{Fixture, fixture, helper, probe_path, program};
+pub use fixture::{Fixture, fixture, fixture_of_user, helper, probe_path, program};
 pub use host::{HostState, session_key, session_keyring};
-pub use skip::{images, in_vm, privileged, runs, skip};
+pub use skip::{images, in_vm, not_here, privileged, runs, skip};
 
 use std::time::{Duration, Instant};
 

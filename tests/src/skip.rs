@@ -24,6 +24,15 @@ pub fn privileged() -> bool {
     root
 }
 
+/// Prints that the current test is about another machine or user than this. The
+/// job that has them sets the variable `job`, and there the test fails.
+pub fn not_here(job: &str, reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("test");
+    assert!(env::var_os(job).is_none(), "{test}: {reason}");
+    let _ = writeln!(stderr(), "NOT HERE {test}: {reason}");
+}
+
 /// The directory of the test images, or a skip.
 #[must_use]
 pub fn images() -> Option<PathBuf> {

@@ -36,6 +36,20 @@ pub(super) unsafe fn syscall(n: usize, a: [usize; 6]) -> isize {
     ret
 }
 
+/// Ends the process by an instruction that no processor has (SIGILL).
+pub(super) fn trap() -> ! {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing of the program goes on.
+    unsafe {
+        asm!("ud2", options(noreturn, nomem, nostack));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: nothing of the program goes on.
+    unsafe {
+        asm!("udf #0", options(noreturn, nomem, nostack));
+    }
+}
+
 // The kernel enters with the argument vector on the stack (psABI, "process
 // initialization"); hand its address to Rust on an aligned stack.
 #[cfg(all(target_arch = "x86_64", not(any(test, clippy))))]
@@ -135,6 +149,7 @@ macro_rules! numbers {
     (@libc SIGNALFD4) => { libc::SYS_signalfd4 };
     (@libc DUP3) => { libc::SYS_dup3 };
     (@libc PRLIMIT64) => { libc::SYS_prlimit64 };
+    (@libc SECCOMP) => { libc::SYS_seccomp };
     (@libc STATX) => { libc::SYS_statx };
     (@libc PIDFD_SEND_SIGNAL) => { libc::SYS_pidfd_send_signal };
     (@libc OPEN_TREE) => { libc::SYS_open_tree };
@@ -206,6 +221,7 @@ numbers! {
     SIGNALFD4 289 74,
     DUP3 292 24,
     PRLIMIT64 302 261,
+    SECCOMP 317 277,
     STATX 332 291,
     PIDFD_SEND_SIGNAL 424 424,
     OPEN_TREE 428 428,
