@@ -56,8 +56,11 @@ fn working_directory_behind_any_descriptor_is_refused() {
                 Some(libc::ELOOP) => met += 1,
                 _ => assert_eq!(errno, Some(libc::ENOENT), "{text}"),
             }
-            let expected =
-                if errno == Some(libc::ELOOP) { ErrorKind::InvalidInput } else { ErrorKind::NotFound };
+            let expected = if errno == Some(libc::ELOOP) {
+                ErrorKind::InvalidInput
+            } else {
+                ErrorKind::NotFound
+            };
             assert_eq!(kind, expected, "{text}");
         }
     }
@@ -79,10 +82,8 @@ fn working_directory_behind_other_links_of_proc_is_refused() {
         let mut spec = fixture.probe(&["cwd"]);
         spec.cwd = Some(path.into());
         let (_, stage, errno, text) = fixture.refusal(&spec);
-        let refused = matches!(
-            errno,
-            Some(libc::ELOOP | libc::ENOENT | libc::EACCES | libc::ENOTDIR)
-        );
+        let refused =
+            matches!(errno, Some(libc::ELOOP | libc::ENOENT | libc::EACCES | libc::ENOTDIR));
         assert!(stage == Stage::Chdir && refused, "{text}");
     }
 }
@@ -167,7 +168,8 @@ fn program_that_is_the_runtime_itself_gets_nothing_and_changes_nothing() {
 #[test]
 fn runtimes_program_is_out_of_reach_and_sealed() {
     let Some(fixture) = fixture() else { return };
-    let words = ["reopen", "/proc/1/exe", ",", "seals", "/proc/1/exe", ",", "reopen", "/etc/hostname"];
+    let words =
+        ["reopen", "/proc/1/exe", ",", "seals", "/proc/1/exe", ",", "reopen", "/etc/hostname"];
     // Not even for reading.
     assert_eq!(fixture.ask(&words), "error 13\nerror 13\nwritable");
     // Who may trace sees a program that runs (ETXTBSY) and that is sealed
@@ -179,7 +181,19 @@ fn runtimes_program_is_out_of_reach_and_sealed() {
 fn init_that_may_be_looked_into_has_nothing_of_the_host() {
     let Some(fixture) = fixture() else { return };
     // It closes its own at the same time as the program starts.
-    let words = ["sleep", "300", ",", "list", "/proc/1/fd", ",", "link", "/proc/1/cwd", ",", "read", "/proc/1/environ"];
+    let words = [
+        "sleep",
+        "300",
+        ",",
+        "list",
+        "/proc/1/fd",
+        ",",
+        "link",
+        "/proc/1/cwd",
+        ",",
+        "read",
+        "/proc/1/environ",
+    ];
     assert_eq!(fixture.answer(&powerful(fixture.probe(&words))), "\n/\n");
     let others = fixture.ask(&words);
     let (descriptors, rest) = others.split_once('\n').unwrap_or_default();

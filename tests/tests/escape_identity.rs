@@ -14,7 +14,8 @@ fn user_is_exactly_what_was_written_or_refused() {
     let Some(fixture) = fixture() else { return };
     let root = fixture.rootfs("root");
     fs::create_dir(root.join("etc")).expect("directory");
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/:\nann:x:7:8::/:\n0x1:x:9:9::/:\n").expect("file");
+    fs::write(root.join("etc/passwd"), "root:x:0:0::/:\nann:x:7:8::/:\n0x1:x:9:9::/:\n")
+        .expect("file");
     fs::write(root.join("etc/group"), "root:x:0:\nann:x:8:\nstaff:x:50:ann\n").expect("file");
     let who = |user: &str| {
         let mut spec = fixture.probe(&["uid", ",", "gid"]);
@@ -33,7 +34,8 @@ fn user_is_exactly_what_was_written_or_refused() {
         ("0x1", 9, 9),
         ("4294967294:4294967294", u32::MAX - 1, u32::MAX - 1),
     ] {
-        let four = |id: u32| [id.to_string(), id.to_string(), id.to_string(), id.to_string()].join(" ");
+        let four =
+            |id: u32| [id.to_string(), id.to_string(), id.to_string(), id.to_string()].join(" ");
         assert_eq!(fixture.answer(&who(user)), format!("{}\n{}", four(uid), four(gid)), "{user}");
     }
     for user in [
@@ -56,7 +58,10 @@ fn user_is_exactly_what_was_written_or_refused() {
     ] {
         let (kind, stage, _, text) = fixture.refusal(&who(user));
         let refused = matches!(kind, ErrorKind::InvalidInput | ErrorKind::NotFound);
-        assert!(refused && matches!(stage, Stage::User | Stage::Spec | Stage::Process), "{user:?}: {text}");
+        assert!(
+            refused && matches!(stage, Stage::User | Stage::Spec | Stage::Process),
+            "{user:?}: {text}"
+        );
     }
 }
 
@@ -81,8 +86,8 @@ fn environment_that_no_program_can_have_is_refused() {
     // One string over what execve(2) takes, and all together.
     let mut spec = fixture.probe(&["uid"]);
     spec.env.insert("BIG".into(), Some("v".repeat(MAX_STRING).into()));
-    let (_, stage, errno, text) = fixture.refusal(&spec);
-    assert_eq!((stage, errno), (Stage::Exec, Some(libc::E2BIG)), "{text}");
+    let (kind, stage, errno, text) = fixture.refusal(&spec);
+    assert_eq!((kind, stage, errno), (ErrorKind::InvalidInput, Stage::Process, None), "{text}");
     let mut spec = fixture.probe(&["uid"]);
     for number in 0..80 {
         spec.env.insert(format!("BIG_{number}"), Some("v".repeat(100 * 1024).into()));
@@ -98,7 +103,7 @@ const MAX_STRING: usize = 32 * 4096;
 fn maps_of_many_ranges_are_exact_or_refused() {
     let Some(fixture) = fixture() else { return };
     let maps = |count: u32| -> Vec<IdMap> {
-        let map = |id| IdMap { container: id, host: 200_000 + 2 * id, size: 1 };
+        let map = |id| IdMap { container: id, host: 1000 + 2 * id, size: 1 };
         (0..count).map(map).collect()
     };
     let with = |count| {
@@ -108,8 +113,9 @@ fn maps_of_many_ranges_are_exact_or_refused() {
         spec
     };
     let found = fixture.answer(&with(340));
-    let words: Vec<u32> = found.split_whitespace().map(|word| word.parse().expect("a number")).collect();
-    let expected: Vec<u32> = (0..340).flat_map(|id| [id, 200_000 + 2 * id, 1]).collect();
+    let words: Vec<u32> =
+        found.split_whitespace().map(|word| word.parse().expect("a number")).collect();
+    let expected: Vec<u32> = (0..340).flat_map(|id| [id, 1000 + 2 * id, 1]).collect();
     assert_eq!(words, expected);
     // 64 KiB of text, and a mebibyte.
     for count in [341, 4096, 65_536] {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use libctr::spec::{Mount, MountOption, RunSpec, Seccomp};
 use libctr::Stage;
+use libctr::spec::{Mount, MountOption, RunSpec, Seccomp};
 use libctr_tests::{Fixture, apart, fixture, place, probe_path, runs, unshare, until};
 use nix::mount::MsFlags;
 
@@ -130,9 +130,7 @@ fn mounts_made_inside_and_outside_do_not_meet() {
         fs::create_dir(shared.join("inside")).expect("directory");
         fs::create_dir(shared.join("outside")).expect("directory");
         // It mounts, says so, waits for a line, and then says what it has.
-        let words = [
-            "mount", "inner", "/s/inside", "tmpfs", "0", ",", "line", ",", "mounts",
-        ];
+        let words = ["mount", "inner", "/s/inside", "tmpfs", "0", ",", "line", ",", "mounts"];
         let mut spec = powerful(fixture.probe(&words));
         spec.mounts.push(writable(&shared, "/s"));
         let container = fixture.start(&spec);
@@ -334,9 +332,11 @@ fn what_is_made_for_mounts_has_harmless_modes() {
 fn temporary_directory_as_source_and_as_target_shows_nothing_of_the_start() {
     let Some(fixture) = fixture() else { return };
     let source = fixture.directory("tmp");
-    for (mount, expected) in
-        [(writable(&source, "/tmp"), ""), (writable(&source, "/tmp/x"), "x"), (Mount::tmpfs("/tmp"), "")]
-    {
+    for (mount, expected) in [
+        (writable(&source, "/tmp"), ""),
+        (writable(&source, "/tmp/x"), "x"),
+        (Mount::tmpfs("/tmp"), ""),
+    ] {
         let mut spec = fixture.probe(&["list", "/tmp"]);
         spec.mounts.push(mount);
         assert_eq!(fixture.answer(&spec), expected);

@@ -61,12 +61,17 @@ fn mount_over_proc_or_sys_is_refused_before_anything_is_made() {
     let Some(fixture) = fixture() else { return };
     let source = fixture.directory("source");
     for target in ["/proc", "/proc/self", "/proc/self/attr", "/proc/sys", "/sys", "/sys/firmware"] {
-        for mount in [Mount::bind(&source, target), Mount::tmpfs(target), Mount::overlay(&source, target)]
+        for mount in
+            [Mount::bind(&source, target), Mount::tmpfs(target), Mount::overlay(&source, target)]
         {
             let mut spec = fixture.probe(&["uid"]);
             spec.mounts.push(mount);
             let (kind, stage, errno, text) = fixture.refusal(&spec);
-            assert_eq!((kind, stage, errno), (ErrorKind::InvalidInput, Stage::Spec, None), "{text}");
+            assert_eq!(
+                (kind, stage, errno),
+                (ErrorKind::InvalidInput, Stage::Spec, None),
+                "{text}"
+            );
             assert!(text.ends_with("is the kernel's, no mount may cover it"), "{text}");
         }
     }
@@ -79,9 +84,12 @@ fn mount_that_a_link_leads_into_proc_or_sys_is_refused() {
     fs::write(source.join("file"), "").expect("file");
     let root = fixture.rootfs("root");
     fs::create_dir(root.join("elsewhere")).expect("directory");
-    for (name, leads) in
-        [("self", "/proc/self"), ("all", "proc"), ("kernel", "/../sys/kernel"), ("fine", "/elsewhere")]
-    {
+    for (name, leads) in [
+        ("self", "/proc/self"),
+        ("all", "proc"),
+        ("kernel", "/../sys/kernel"),
+        ("fine", "/elsewhere"),
+    ] {
         symlink(leads, root.join(name)).expect("link");
     }
     let start = |mount: Mount| {
@@ -139,9 +147,27 @@ fn masks_are_the_containers_own_null_device_whatever_covers_it() {
 /// What uid 0 may open for writing in a /proc and a /sys of a container: its
 /// own process' files, for their names below `/proc/self`.
 const OWN: [&str; 22] = [
-    "attr", "autogroup", "clear_refs", "comm", "coredump_filter", "gid_map", "loginuid", "mem",
-    "oom_adj", "oom_score_adj", "projid_map", "reclaim", "sched", "sched_autogroup_enabled",
-    "setgroups", "timens_offsets", "timerslack_ns", "uid_map", "latency", "make-it-fail", "fail-nth",
+    "attr",
+    "autogroup",
+    "clear_refs",
+    "comm",
+    "coredump_filter",
+    "gid_map",
+    "loginuid",
+    "mem",
+    "oom_adj",
+    "oom_score_adj",
+    "projid_map",
+    "reclaim",
+    "sched",
+    "sched_autogroup_enabled",
+    "setgroups",
+    "timens_offsets",
+    "timerslack_ns",
+    "uid_map",
+    "latency",
+    "make-it-fail",
+    "fail-nth",
     "patch_state",
 ];
 
@@ -152,12 +178,14 @@ const PRESSURE: &str = "/proc/pressure/";
 /// Those of the paths that are not files of the process itself.
 fn foreign(answer: &str) -> Vec<&str> {
     let own = |path: &&str| {
-        let rest = ["/proc/self/", "/proc/thread-self/"]
-            .iter()
-            .find_map(|start| path.strip_prefix(start));
+        let rest =
+            ["/proc/self/", "/proc/thread-self/"].iter().find_map(|start| path.strip_prefix(start));
         rest.is_some_and(|rest| rest.split('/').any(|part| OWN.contains(&part)))
     };
-    answer.lines().filter(|path| !path.is_empty() && !path.starts_with(PRESSURE) && !own(path)).collect()
+    answer
+        .lines()
+        .filter(|path| !path.is_empty() && !path.starts_with(PRESSURE) && !own(path))
+        .collect()
 }
 
 #[test]
@@ -197,7 +225,8 @@ fn kernel_settings_open_in_a_proc_that_is_not_protected() {
 fn protected_paths_stay_when_the_program_may_not_mount() {
     let Some(fixture) = fixture() else { return };
     // Neither a remount nor an unmount: MS_REMOUNT | MS_BIND is 4128.
-    let words = ["mount", "none", "/proc/sys", "none", "4128", ",", "mount", "none", "/", "none", "4128"];
+    let words =
+        ["mount", "none", "/proc/sys", "none", "4128", ",", "mount", "none", "/", "none", "4128"];
     let mut spec = fixture.probe(&words);
     spec.security.seccomp = Seccomp::Unconfined;
     assert_eq!(fixture.answer(&spec), "error 1\nerror 1");

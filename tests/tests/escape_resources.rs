@@ -119,7 +119,7 @@ fn flood_of_output_that_nobody_reads_stands_still_and_loses_nothing() {
     let options = RunOptions { stdout: Stdio::Pipe, ..RunOptions::default() };
     let spec = fixture.probe(&["output", &flood.to_string()]);
     let container = fixture.runtime().run(&spec, options).expect("start");
-    let mut stdout = std::fs::File::from(container.take_stream(1).expect("output"));
+    let mut stdout = fs::File::from(container.take_stream(1).expect("output"));
     // It waits in write(2), and takes no time.
     assert!(container.wait(Some(Duration::from_millis(300))).expect("wait").is_none());
     let state = fs::read_to_string(format!("/proc/{}/stat", program(&container))).expect("stat");

@@ -117,9 +117,7 @@ fn key(name: &str) -> Result<()> {
     let name = CString::new(name)?;
     let kind = c"user".as_ptr();
     // SAFETY: both strings live through the call.
-    check(unsafe {
-        syscall(number(250, 219), SEARCH, SESSION_KEYRING, kind, name.as_ptr(), 0)
-    })?;
+    check(unsafe { syscall(number(250, 219), SEARCH, SESSION_KEYRING, kind, name.as_ptr(), 0) })?;
     writeln!(stdout(), "found")
 }
 
@@ -138,9 +136,8 @@ fn trace(pid: &str) -> Result<()> {
     };
     let target = child.or_else(|| pid.parse().ok()).ok_or_else(invalid)?;
     // SAFETY: numbers only; its end is the end of the tracing.
-    let traced = check(unsafe {
-        syscall(number(101, 117), SEIZE, c_long::from(target), NOTHING, NOTHING)
-    });
+    let traced =
+        check(unsafe { syscall(number(101, 117), SEIZE, c_long::from(target), NOTHING, NOTHING) });
     if let Some(child) = child {
         system::kill(child, system::SIGKILL)?;
         system::wait(child)?;
