@@ -347,3 +347,22 @@ fn temporary_directory_as_source_and_as_target_shows_nothing_of_the_start() {
     spec.mounts.push(Mount::bind(std::env::temp_dir(), "/x"));
     assert!(fixture.answer(&spec).starts_with("directory "));
 }
+
+#[test]
+fn odd_names_of_directories_are_taken_as_they_are() {
+    let Some(fixture) = fixture() else { return };
+    let below = "x".repeat(200);
+    for name in ["a:b", "a,b=c", "back\\slash\\:", "quote\"d", "new\nline", " ", &below] {
+        let source = fixture.directory(&format!("{below}/{name}"));
+        fs::write(source.join("file"), "text").expect("file");
+        for mount in [Mount::bind(&source, "/m"), Mount::overlay(&source, "/m")] {
+            let target = format!("/t/{name}");
+            let mut spec =
+                fixture.probe(&["read", "/m/file", ",", "read", &format!("{target}/file")]);
+            spec.mounts.push(Mount { target: target.clone().into(), ..mount.clone() });
+            spec.mounts.push(mount);
+            assert_eq!(fixture.answer(&spec), "text\ntext", "{name:?}");
+        }
+        assert_eq!(names(&source), ["file"]);
+    }
+}
