@@ -13,6 +13,8 @@ mod degraded;
 mod describe;
 mod devices;
 mod filesystem;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub(crate) mod groups;
 mod landlock;
 mod mounts;
@@ -31,6 +33,7 @@ use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
 use libctr_helper::plan::{Field, flag};
+use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
@@ -173,13 +176,16 @@ fn attempt(
     let filtered = !setup.needs_helper() && setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
-    let lifeline = match spec.detach {
-        true => None,
-        false => Some(
-            sys::pidfd_open(std::process::id().cast_signed())
-                .map_err(|errno| Error::sys(Stage::Launch, "pidfd_open(own process)", errno))?,
-        ),
-    };
+    let own = std::process::id().cast_signed();
+    let lifeline = (!spec.detach).then(|| match sys::pidfd_open(own) {
+        // The helper then looks there now and then.
+        Err(Errno::ENOSYS | Errno::EPERM) => sys::process_directory(own).map(|fd| (fd, true)),
+        opened => opened.map(|fd| (fd, false)),
+    });
+    let lifeline = lifeline.transpose().map_err(|errno| {
+        Error::sys(Stage::Launch, "pidfd_open(own process)", errno)
+            .with_hint("before Linux 5.3 this needs a /proc of the own pid namespace")
+    })?;
     let log = streams.log.iter().any(Option::is_some).then(|| open_directory(&dir)).transpose()?;
 
     let mut plan = Plan::new();
@@ -197,6 +203,7 @@ fn attempt(
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
     plan.flag(flag::AWAIT_GROUPS, setup.needs_helper());
+    plan.flag(flag::LIFELINE_DIRECTORY, lifeline.as_ref().is_some_and(|(_, is)| *is));
     match upper {
         Upper::Nowhere(own) => degraded::write(&mut plan, spec, process, own)?,
         _ => {
@@ -226,7 +233,7 @@ fn attempt(
         hand(field, stream.as_fd());
     }
     let optional = [
-        (Field::Lifeline, lifeline.as_ref()),
+        (Field::Lifeline, lifeline.as_ref().map(|(fd, _)| fd)),
         (Field::LogStdout, streams.log[0].as_ref()),
         (Field::LogStderr, streams.log[1].as_ref()),
         (Field::LogDirectory, log.as_ref()),

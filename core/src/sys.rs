@@ -11,6 +11,7 @@
 //! in a host that runs with its standard streams closed.
 
 mod bpf;
+mod directory;
 
 use std::ffi::CStr;
 use std::io::Read;
@@ -20,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 pub(crate) use bpf::{attach_device_program, load_device_program};
+pub(crate) use directory::{has_ended, process_directory, signal_handle};
 
 /// Result of a system call.
 pub(crate) type SysResult<T> = Result<T, Errno>;

@@ -9,7 +9,8 @@
 //! The program inside is the probe (`src/bin/probe`). Environment:
 //! `LIBCTR_TEST_REQUIRE=1` makes every skip a failure, `LIBCTR_TEST_IMAGES`
 //! is a directory with an OCI layout `busybox-oci`, `LIBCTR_TEST_RUNS` scales
-//! the long loops.
+//! the long loops. `make test-old-kernel` runs the same tests behind a filter
+//! (`src/bin/old_kernel.rs`).
 
 mod apart;
 mod fixture;
@@ -22,7 +23,7 @@ mod skip;
 pub use apart::{apart, place, unshare};
 pub use fixture::{Fixture, fixture, fixture_of_user, helper, probe_path, program};
 pub use host::{HostState, session_key, session_keyring};
-pub use skip::{images, in_vm, not_here, privileged, runs, skip};
+pub use skip::{images, in_vm, lacks, not_here, privileged, runs, skip};
 
 use std::time::{Duration, Instant};
 

@@ -49,6 +49,14 @@ pub fn in_vm() -> bool {
     env::var_os("LIBCTR_VM").is_some()
 }
 
+/// Whether the filter of `old_kernel` (`src/bin/old_kernel.rs`) answers for a
+/// system call here.
+#[must_use]
+pub fn lacks(call: &str) -> bool {
+    let calls = env::var("LIBCTR_OLD_KERNEL").unwrap_or_default();
+    calls.split(',').any(|lacking| lacking == call)
+}
+
 /// How often a long loop runs: `LIBCTR_TEST_RUNS`, else `usual`, and a tenth
 /// of that in the emulated machine.
 #[must_use]

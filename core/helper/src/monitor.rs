@@ -5,6 +5,7 @@
 //! session of its own, with no descriptor of the host but those of the plan.
 
 mod groups;
+mod lifeline;
 mod log;
 pub(crate) mod number;
 mod oom;
@@ -114,9 +115,9 @@ impl Monitor {
         };
         let fork = sys::clone(namespaces, groups.v2(), true).map_err(launch(Call::Clone))?;
         let (pid, pidfd) = match fork {
-            Fork::Child => {
+            Fork::Child { in_group } => {
                 drop((setup, control, ours));
-                init::run(plan, Inherited { monitor: init_end, status, outside })
+                init::run(plan, Inherited { monitor: init_end, status, in_group, outside })
             }
             Fork::Parent { pid, pidfd } => (pid, pidfd),
         };
@@ -183,19 +184,20 @@ impl Monitor {
             let mut watches = [
                 watch(Some(self.pidfd.borrow())),
                 watch(Some(self.control.borrow())),
-                watch(descriptor(self.plan, Field::Lifeline).filter(|_| self.reason.is_none())),
+                watch(lifeline::watched(self.plan).filter(|_| self.reason.is_none())),
                 watch(Some(self.setup.borrow()).filter(|_| self.started.is_none())),
                 watch(self.log.stdout()),
                 watch(self.log.stderr()),
             ];
-            if sys::poll(&mut watches, self.patience(now)).is_err() {
+            let patience = lifeline::patience(self.plan, self.patience(now));
+            if sys::poll(&mut watches, patience).is_err() {
                 return self.give_up();
             }
-            let [ended, control, lifeline, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
+            let [ended, control, host, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
             if control {
                 self.obey();
             }
-            if lifeline {
+            if host || lifeline::is_gone(self.plan) {
                 self.end(Reason::Cancelled);
             }
             if setup && let Err(fault) = self.hear(false) {

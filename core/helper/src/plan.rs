@@ -55,7 +55,8 @@ numbered! {
         Channel = 2,
         /// Descriptor: the file of the exit record.
         Exit = 3,
-        /// Descriptor: pidfd of the host, whose end ends the container.
+        /// Descriptor: pidfd of the host, whose end ends the container, or with
+        /// [`flag::LIFELINE_DIRECTORY`] its directory in /proc.
         Lifeline = 4,
         /// Descriptor: the program's standard input.
         Stdin = 5,
@@ -151,6 +152,8 @@ pub mod flag {
     /// The groups are made while the program waits for
     /// [`crate::message::Message::GO_ON`].
     pub const AWAIT_GROUPS: u64 = 1 << 14;
+    /// The lifeline is a directory of /proc, to be looked at now and then.
+    pub const LIFELINE_DIRECTORY: u64 = 1 << 15;
 }
 
 /// Values of [`Field::Job`].

@@ -110,6 +110,7 @@ macro_rules! numbers {
     (@libc SOCKETPAIR) => { libc::SYS_socketpair };
     (@libc SETSOCKOPT) => { libc::SYS_setsockopt };
     (@libc SENDMSG) => { libc::SYS_sendmsg };
+    (@libc CLONE) => { libc::SYS_clone };
     (@libc EXECVE) => { libc::SYS_execve };
     (@libc WAIT4) => { libc::SYS_wait4 };
     (@libc KILL) => { libc::SYS_kill };
@@ -127,6 +128,7 @@ macro_rules! numbers {
     (@libc CAPSET) => { libc::SYS_capset };
     (@libc RT_SIGTIMEDWAIT) => { libc::SYS_rt_sigtimedwait };
     (@libc GETCWD) => { libc::SYS_getcwd };
+    (@libc CHROOT) => { libc::SYS_chroot };
     (@libc FSTATFS) => { libc::SYS_fstatfs };
     (@libc PIVOT_ROOT) => { libc::SYS_pivot_root };
     (@libc PRCTL) => { libc::SYS_prctl };
@@ -144,6 +146,7 @@ macro_rules! numbers {
     (@libc UNLINKAT) => { libc::SYS_unlinkat };
     (@libc RENAMEAT) => { libc::SYS_renameat };
     (@libc SYMLINKAT) => { libc::SYS_symlinkat };
+    (@libc READLINKAT) => { libc::SYS_readlinkat };
     (@libc PPOLL) => { libc::SYS_ppoll };
     (@libc UNSHARE) => { libc::SYS_unshare };
     (@libc SIGNALFD4) => { libc::SYS_signalfd4 };
@@ -182,6 +185,7 @@ numbers! {
     RECVMSG 47 212,
     SOCKETPAIR 53 199,
     SETSOCKOPT 54 208,
+    CLONE 56 220,
     EXECVE 59 221,
     WAIT4 61 260,
     KILL 62 129,
@@ -202,6 +206,7 @@ numbers! {
     FSTATFS 138 44,
     PIVOT_ROOT 155 41,
     PRCTL 157 167,
+    CHROOT 161 51,
     MOUNT 165 40,
     UMOUNT2 166 39,
     SETHOSTNAME 170 161,
@@ -216,6 +221,7 @@ numbers! {
     UNLINKAT 263 35,
     RENAMEAT 264 38,
     SYMLINKAT 266 36,
+    READLINKAT 267 78,
     PPOLL 271 73,
     UNSHARE 272 97,
     SIGNALFD4 289 74,
