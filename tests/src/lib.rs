@@ -7,7 +7,8 @@
 //! ```                                              the end: nothing may be left
 //!
 //! The program inside is the probe (`src/bin/probe`). Environment:
-//! `LIBCTR_TEST_REQUIRE=1` makes every skip a failure, `LIBCTR_TEST_IMAGES`
+//! `LIBCTR_TEST_REQUIRE=1` makes every skip a failure, `LIBCTR_TEST_REQUIRE=user`
+//! every one but those of what an ordinary user cannot have; `LIBCTR_TEST_IMAGES`
 //! is a directory with an OCI layout `busybox-oci`, `LIBCTR_TEST_RUNS` scales
 //! the long loops.
 
@@ -18,7 +19,7 @@ mod skip;
 
 pub use fixture::{Fixture, fixture, probe_path};
 pub use host::{HostState, session_keyring};
-pub use skip::{images, in_vm, privileged, runs, skip};
+pub use skip::{as_root, as_user, images, in_vm, is_root, runs, skip};
 
 use std::time::{Duration, Instant};
 
