@@ -10,7 +10,7 @@ TEST_FLAGS ?=
 # A program that runs a command in a machine with pure cgroup v2, for `make
 # test-vm`, and the tests that run there.
 RUN_IN_VM ?= run-in-vm
-VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init
+VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init|devices
 .DEFAULT_GOAL := help
 
 # header, header-check, install-c

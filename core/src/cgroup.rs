@@ -7,7 +7,7 @@
 //! Hierarchies::get        which hierarchies this machine has, and where
 //! Setup::choose           which groups this container needs; makes nothing
 //!   (Setup::groups is recorded in the container's metadata)
-//! Setup::create           mkdir and limits, all or nothing
+//! Setup::create           mkdir, limits and the filter of devices, all or nothing
 //! Groups::open            descriptors with which pid 1 is born into them
 //! Groups::{stats, freeze, thaw, update, kill, is_empty}
 //! Groups::remove          when the tree is empty
@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+mod devices;
 mod file;
 mod freezer;
 mod hierarchy;
@@ -56,6 +57,7 @@ mod live;
 
 use crate::error::{Error, ErrorKind, Result, Stage};
 
+pub(crate) use devices::{DeviceAccess, DeviceFilter, DeviceKind, DeviceRule};
 pub use hierarchy::Controller;
 pub(crate) use hierarchy::Hierarchies;
 pub use limits::weight_of_shares;

@@ -10,8 +10,10 @@
 //! begins with a private copy of the root.
 
 mod describe;
+mod devices;
 mod filesystem;
 pub(crate) mod groups;
+mod landlock;
 mod oci;
 mod root;
 mod security;
@@ -43,6 +45,7 @@ use crate::spec::{Network, Root, RunSpec, Seccomp, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
+use devices::Devices;
 use root::RootParts;
 use verdict::{Failure, verdict};
 
@@ -76,7 +79,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     if let Some(users) = &users {
         users.check(process.uid, process.gid, !spec.groups.is_empty())?;
     }
-    let setup = groups::choose(&id, &spec.limits)?;
+    let devices = devices::resolve(spec, users.is_some())?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -92,6 +96,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         hostname: &hostname,
         process: &process,
         users: users.as_ref(),
+        devices: &devices,
         setup: &setup,
         streams: &streams,
         cancel: options.cancel,
@@ -123,6 +128,7 @@ struct Start<'a> {
     hostname: &'a str,
     process: &'a Process,
     users: Option<&'a Users>,
+    devices: &'a Devices,
     setup: &'a Setup,
     streams: &'a Streams,
     cancel: Option<BorrowedFd<'a>>,
@@ -150,7 +156,7 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    setup.create()?;
+    let filtered = setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
     let lifeline = match spec.detach {
@@ -166,6 +172,7 @@ fn attempt(
     let place = filesystem::Root {
         sandbox: &root.sandbox,
         upper,
+        devices: start.devices,
         users,
         top: root.top,
         stage: dir.path(),
@@ -176,7 +183,8 @@ fn attempt(
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
     filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process, users)?;
+    security::write(&mut plan, spec, process, users, filtered)?;
+    landlock::write(&mut plan, spec)?;
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -213,7 +221,10 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write("config.json", &oci::document(&bytes, spec)?)?;
+    dir.write(
+        "config.json",
+        &oci::document(&bytes, spec, filtered.then_some(&start.devices.filter))?,
+    )?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {

@@ -13,6 +13,7 @@
 //! Where Linux takes bytes (arguments, values of variables, paths), a string
 //! may be given as `{"base64": "…"}`.
 
+mod device;
 mod document;
 mod limits;
 mod mount;
@@ -33,11 +34,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use device::{DeviceAccess, HostDevice};
 pub use limits::{Device, Io, IoDevice, Keep, Limits};
 pub use mount::{Mount, MountKind};
 pub use network::{Network, Port, Protocol};
 pub(crate) use security::capability;
-pub use security::{Capabilities, IdMap, Seccomp, Security, UserNamespace};
+pub use security::{Capabilities, IdMap, Landlock, Seccomp, Security, UserNamespace};
 pub use signal::signal_number;
 pub use size::parse_size;
 pub use text::Text;
@@ -130,6 +132,9 @@ pub struct RunSpec {
     pub writable: Option<Writable>,
     /// Mounts, made in this order.
     pub mounts: Vec<Mount>,
+    /// Devices of the host, besides null, zero, full, random, urandom, tty and
+    /// pseudo-terminals. No other can be opened, whatever nodes there are.
+    pub devices: Vec<HostDevice>,
     /// Which network the container sees.
     pub network: Network,
     /// Ports that the host offers; for [`Network::Nat`] only.
@@ -216,6 +221,7 @@ impl Default for RunSpec {
             read_only: false,
             writable: None,
             mounts: Vec::new(),
+            devices: Vec::new(),
             network: Network::None,
             publish: Vec::new(),
             dns: Vec::new(),

@@ -10,11 +10,15 @@
 //! Every descriptor made here is close-on-exec and numbered 3 or higher, also
 //! in a host that runs with its standard streams closed.
 
+mod bpf;
+
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+
+pub(crate) use bpf::{attach_device_program, load_device_program};
 
 /// Result of a system call.
 pub(crate) type SysResult<T> = Result<T, Errno>;
@@ -121,6 +125,16 @@ pub(crate) fn effective_capabilities() -> SysResult<u64> {
     let ret = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), data.as_mut_ptr()) };
     Errno::result(ret)?;
     Ok(u64::from(data[0]) | (u64::from(data[3]) << 32))
+}
+
+/// The version of Landlock that the kernel has (landlock_create_ruleset(2)).
+pub(crate) fn landlock_version() -> SysResult<i64> {
+    const VERSION: libc::c_int = 1;
+    let none: *const libc::c_void = std::ptr::null();
+    // SAFETY: with this flag the pointer must be null and nothing is written.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, VERSION)
+    })
 }
 
 /// Reaps the process behind `pidfd` if it has ended and this process happens

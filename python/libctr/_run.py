@@ -45,6 +45,7 @@ def run(
     check: bool = ...,
     limits: Limits | None = ...,
     mounts: Iterable[Mount] = ...,
+    devices: Iterable[str] = ...,
     network: Network | str = ...,
     on_limit: Literal["raise", "return"] = ...,
     runtime: Runtime | None = ...,
@@ -70,6 +71,7 @@ def run(
     check: bool = ...,
     limits: Limits | None = ...,
     mounts: Iterable[Mount] = ...,
+    devices: Iterable[str] = ...,
     network: Network | str = ...,
     on_limit: Literal["raise", "return"] = ...,
     runtime: Runtime | None = ...,
@@ -94,6 +96,7 @@ def run(
     check: bool = False,
     limits: Limits | None = None,
     mounts: Iterable[Mount] = (),
+    devices: Iterable[str] = (),
     network: Network | str = Network.NONE,
     on_limit: Literal["raise", "return"] = "raise",
     runtime: Runtime | None = None,
@@ -107,7 +110,9 @@ def run(
     the streams of this process. `env` are its variables over the image's;
     nothing of the host's unless `inherit_env` is True or names it. `user` is
     a name or number of the container, alone or as ``user:group``. `timeout`
-    is wall time in seconds or a timedelta.
+    is wall time in seconds or a timedelta. `devices` are paths of the host,
+    each as ``"HOST[:CONTAINER][:rwm]"``; without, none but the harmless ones
+    can be opened.
 
     Raises `TimeoutExpired` when wall time or processor time is over, with
     what was written until then, or returns with ``on_limit="return"``. Other
@@ -125,6 +130,7 @@ def run(
         "env": _spec.variables(env, inherit_env),
         "limits": _spec.limits(limits, timeout),
         "mounts": [_spec.mount(mount) for mount in mounts],
+        "devices": _spec.devices(devices),
         "network": Network(network).value,
         "detach": False,
         "remove": True,

@@ -167,6 +167,13 @@ def mount(given: Mount) -> dict[str, Any]:
     return document
 
 
+def devices(given: Iterable[str]) -> list[str]:
+    """Devices in Docker's form; one string is no list of them."""
+    if isinstance(given, str):
+        raise TypeError(f"devices must be a list such as [{given!r}], not str")
+    return list(given)
+
+
 def root(image: StrPath | None) -> dict[str, Any]:
     """A string names an image, a path object is a directory, None the host."""
     if image is None:

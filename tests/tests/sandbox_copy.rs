@@ -15,6 +15,7 @@ use libctr::image::{ImportOptions, Source};
 use libctr::spec::{Mount, RunSpec, Writable};
 use libctr::{ErrorKind, RootMount, RunOptions, Runtime, RuntimeOptions, Stage, Stdio};
 use libctr_tests::{Fixture, fixture, probe_path, skip};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 /// Mounts a small file system and two overlays on `$1`, the upper one on
 /// `$1/nested`, then executes the rest.
@@ -239,6 +240,16 @@ fn data_directory_that_forbids_programs_holds_a_copy_all_the_same() {
     let data = fixture.directory("data");
     let _mounted = Tmpfs::mount("mode=700,nosuid,nodev,noexec", &data);
     assert_eq!(fixture.answer(&nested.spec(&root, &["uid"])), "0 0 0 0");
+}
+
+#[test]
+fn device_nodes_in_a_copy_are_dead() {
+    let Some(nested) = nested() else { return };
+    let (fixture, root) = (&nested.fixture, nested.rootfs());
+    let (kind, mode) = (SFlag::S_IFCHR, Mode::from_bits_truncate(0o666));
+    mknod(&root.join("null"), kind, mode, makedev(1, 3)).expect("mknod");
+    let words = ["open", "/null", "r", ",", "open", "/dev/null", "r"];
+    assert_eq!(fixture.answer(&nested.spec(&root, &words)), "error 13");
 }
 
 #[test]

@@ -107,6 +107,8 @@ calls! {
     Close = 47 "close",
     IdTool = 48 "newuidmap",
     Recv = 49 "recvmsg",
+    Landlock = 50 "landlock",
+    Fchownat = 51 "fchownat",
 }
 
 impl Step {
@@ -182,7 +184,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=49).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=51).contains(&call), "call {call}");
             }
         }
     }

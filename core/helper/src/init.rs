@@ -10,6 +10,7 @@ mod cgroup;
 mod chdir;
 mod exec;
 pub(crate) mod filesystem;
+mod landlock;
 mod network;
 mod reaper;
 mod user;
@@ -87,12 +88,14 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
 
     network::set_up(plan)?;
     let terminal = filesystem::set_up(plan, inherited)?;
+    let rulesets = landlock::prepare(plan)?;
 
     if plan.has(flag::INIT) {
         reaper::split(inherited)?;
     }
     exec::session(plan, terminal.as_ref())?;
     user::become_user(plan, inherited)?;
+    landlock::restrict(&rulesets)?;
     chdir::enter(plan)?;
     // From here on an end of this process counts as the program's own. The
     // monitor learns its process id from the packet.

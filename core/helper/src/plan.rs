@@ -175,7 +175,7 @@ pub mod controller {
     pub const BLKIO: u32 = 5;
 }
 
-/// Bits of a bind's, overlay's or directory's `flags`.
+/// Bits of a bind's, overlay's, device's or directory's `flags`.
 pub mod option {
     /// Everything below the mount is read-only, submounts too.
     pub const READ_ONLY: u32 = 1;
@@ -189,6 +189,10 @@ pub mod option {
     pub const USERXATTR: u32 = 1 << 4;
     /// upper directory: hides what lies below it.
     pub const OPAQUE: u32 = 1 << 5;
+    /// device: the host's own node is bound, because none can be made.
+    pub const BIND: u32 = 1 << 6;
+    /// bind: device nodes in it cannot be opened.
+    pub const NODEV: u32 = 1 << 7;
 }
 
 /// A bit of a file system's flags that is ours and not the kernel's.
@@ -220,8 +224,6 @@ numbered! {
         Filesystem = 24,
         /// A directory: mode u32, path.
         Directory = 25,
-        /// A device node: mode u32, major u32, minor u32, path.
-        Node = 26,
         /// A symbolic link: contents, path.
         Symlink = 27,
         /// A file with contents: mode u32, path, bytes u32, contents.
@@ -247,11 +249,18 @@ numbered! {
         Environment = 51,
         /// A path to try to execute, in order: path.
         Program = 52,
+        /// A device: flags u32, mode u32, uid u32, gid u32, major u32, minor u32, the host's path, path.
+        Device = 65,
         /// A file of pid 1 in /proc that makes its user namespace: name, contents.
         IdMap = 90,
         /// A program that writes one of them: path, then its arguments after
         /// the process id.
         IdTool = 91,
+        /// A set of Landlock rules: rights u64 that it handles. The rules that
+        /// follow are its own.
+        Landlock = 93,
+        /// A rule: rights u64, path inside the root.
+        LandlockRule = 94,
         /// Owner of a file below [`Field::Tree`]: uid u32, gid u32, mode u32
         /// (of a file that can be opened, else `u32::MAX`), path, bytes u32,
         /// `security.capability` (none if empty).

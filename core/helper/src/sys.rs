@@ -12,6 +12,7 @@
 mod arch;
 mod fs;
 mod identity;
+mod landlock;
 mod process;
 mod socket;
 #[cfg(not(any(test, clippy)))]
@@ -19,6 +20,7 @@ mod start;
 
 pub(crate) use fs::*;
 pub(crate) use identity::*;
+pub(crate) use landlock::*;
 pub(crate) use process::*;
 pub(crate) use socket::*;
 

@@ -5,9 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Read, Write};
-#[cfg(test)]
 use std::os::fd::OwnedFd;
-#[cfg(test)]
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -19,11 +17,9 @@ use crate::sys;
 /// More than any control file, also `cgroup.procs` of a million processes.
 const MOST: u64 = 16 << 20;
 
-/// A descriptor for `CLONE_INTO_CGROUP` and `openat`.
-#[cfg(test)]
+/// A descriptor of a group itself. (bpf(2) takes no O_PATH.)
 pub(super) fn open_dir(dir: &Path) -> Result<OwnedFd> {
-    open(OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY), dir)
-        .map(OwnedFd::from)
+    open(OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY), dir).map(OwnedFd::from)
 }
 
 pub(super) fn open_for_writing(dir: &Path, name: &str) -> Result<File> {

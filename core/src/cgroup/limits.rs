@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Controller;
+use super::{Controller, DeviceFilter};
 use crate::error::{Error, Result, Stage};
 use setting::Setting;
 pub use weight::weight_of_shares;
@@ -44,6 +44,8 @@ pub(crate) struct Limits {
     pub(crate) io: Vec<IoLimit>,
     /// Share of I/O under contention, 1 to 10000, 100 is usual.
     pub(crate) io_weight: Option<u32>,
+    /// Which devices may be used; of a new group only.
+    pub(crate) devices: Option<DeviceFilter>,
 }
 
 /// A block device. Limits work on whole disks, not on partitions.

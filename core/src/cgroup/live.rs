@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::{Controller, Groups, Hierarchies, Limits, Setup};
 use crate::error::Result;
 
+mod devices;
 mod limits;
 mod tree;
 
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// however it ends.
 struct Container {
     groups: Groups,
+    /// Whether devices are filtered.
+    filtered: bool,
     child: Option<Child>,
 }
 
@@ -39,8 +42,8 @@ impl Container {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("test-{}-{number}", std::process::id());
         let setup = Setup::choose(machine, &id, limits)?;
-        setup.create()?;
-        Ok(Container { groups: setup.groups, child: None })
+        let filtered = setup.create()?;
+        Ok(Container { groups: setup.groups, filtered, child: None })
     }
 
     /// A shell that enters the groups as pid 1 does, and then runs `script`.

@@ -3,15 +3,16 @@
 //! Host side, before any process of the container exists: what cannot be
 //! enforced fails here. Few groups make a fast start (some 40 µs each), so
 //! there are: memory and pids for their figures and the default limit of
-//! processes; cpu, cpuset and blkio when limited; on v2 one group for all that
-//! also kills, stops and counts processor time; without v2, cpuacct and
-//! freezer for that.
+//! processes; devices where that hierarchy is mounted; cpu, cpuset and blkio
+//! when limited; on v2 one group for all that also kills, stops and counts
+//! processor time; without v2, cpuacct and freezer for that.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::devices::{self, Wall};
 use super::limits::setting::Setting;
 use super::place::{self, Closed, Place};
 use super::{Controller, Groups, Hierarchies, Limits, file, v1, v2};
@@ -28,6 +29,7 @@ pub(crate) struct Setup {
     /// group that hands them down.
     enable: Option<(PathBuf, Vec<Wanted>)>,
     settings: Vec<(PathBuf, Setting)>,
+    devices: Option<Wall>,
 }
 
 /// A controller, and the key of the document without which it would do
@@ -80,6 +82,10 @@ impl Setup {
                 }
             }
         }
+        if let Some(filter) = &limits.devices {
+            let groups = &mut setup.groups;
+            setup.devices = devices::choose(hierarchies, unified.as_ref(), groups, &name, filter)?;
+        }
         Ok(setup)
     }
 
@@ -117,12 +123,13 @@ impl Setup {
         Ok(())
     }
 
-    /// Makes the groups and writes their limits.
+    /// Makes the groups and writes their limits. Whether devices are filtered:
+    /// without, the container must not be able to make nodes.
     ///
     /// # Errors
     /// What the kernel refuses; everything made until then is removed again.
     /// `AlreadyExists` when there is a group of this id, which is left alone.
-    pub(crate) fn create(&self) -> Result<()> {
+    pub(crate) fn create(&self) -> Result<bool> {
         let mut made = Vec::new();
         let result = self.make(&mut made);
         if result.is_err() {
@@ -136,7 +143,7 @@ impl Setup {
         result
     }
 
-    fn make<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<()> {
+    fn make<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<bool> {
         // Before the group exists, so that it is born with the control files.
         if let Some((dir, controllers)) = &self.enable {
             enable(dir, controllers)?;
@@ -145,7 +152,8 @@ impl Setup {
             file::make_dir(dir)?;
             made.push(dir);
         }
-        self.settings.iter().try_for_each(|(dir, setting)| setting.apply(dir))
+        self.settings.iter().try_for_each(|(dir, setting)| setting.apply(dir))?;
+        self.devices.as_ref().map_or(Ok(false), Wall::set)
     }
 }
 

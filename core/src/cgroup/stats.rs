@@ -126,7 +126,7 @@ pub(super) fn read(groups: &Groups) -> Result<Stats> {
             Controller::Cpu => throttling_v1(dir, &mut stats.cpu)?,
             Controller::Cpuacct => stats.cpu.usage_ns = value(dir, "cpuacct.usage")?,
             Controller::Blkio => stats.io = io_v1(dir)?,
-            Controller::Cpuset | Controller::Freezer => {}
+            Controller::Cpuset | Controller::Freezer | Controller::Devices => {}
         }
     }
     Ok(stats)

@@ -156,7 +156,7 @@ fn other(controller: Controller, limits: &Limits, parent: &Path) -> Result<Vec<S
                     .hint("load the disk scheduler that has weights: modprobe bfq")
             }));
         }
-        Controller::Memory | Controller::Cpuacct | Controller::Freezer => {}
+        Controller::Memory | Controller::Cpuacct | Controller::Freezer | Controller::Devices => {}
     }
     Ok(settings)
 }

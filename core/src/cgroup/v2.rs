@@ -60,7 +60,7 @@ pub(super) fn settings(
                     .hint("needs CONFIG_BLK_CGROUP_IOCOST, or the disk's scheduler bfq")
             }));
         }
-        Controller::Cpuacct | Controller::Freezer => {}
+        Controller::Cpuacct | Controller::Freezer | Controller::Devices => {}
     }
     Ok(settings)
 }

@@ -158,9 +158,11 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let (kind, target, data) = (body.text(), body.text(), body.text());
             format!("{name}({kind}, {target}, {data})")
         }
-        Kind::Node => {
-            let (_mode, major, minor) = (body.number(), body.number(), body.number());
-            format!("{name}({}, {major}:{minor})", body.text())
+        Kind::Device => {
+            body.skip(4);
+            let (major, minor) = (body.number(), body.number());
+            let (source, target) = (body.text(), body.text());
+            format!("{name}(device {source} on {target}, {major}:{minor})")
         }
         Kind::Symlink => {
             let (contents, path) = (body.text(), body.text());
@@ -220,7 +222,11 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let (uid, gid, _mode) = (body.number(), body.number(), body.number());
             format!("{name}({}, {uid}:{gid})", body.text())
         }
-        Kind::Group | Kind::Argument | Kind::Environment => format!("{name}()"),
+        Kind::LandlockRule => {
+            let rights = body.0.u64().unwrap_or(0);
+            format!("{name}_add_rule({rights:#x} below {})", body.text())
+        }
+        Kind::Group | Kind::Argument | Kind::Environment | Kind::Landlock => format!("{name}()"),
     }
 }
 

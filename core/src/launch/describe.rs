@@ -81,7 +81,7 @@ fn groups(plan: &mut Plan, groups: &Groups) {
             Controller::Cpuacct => controller::CPUACCT,
             Controller::Freezer => controller::FREEZER,
             Controller::Blkio => controller::BLKIO,
-            Controller::Cpu | Controller::Cpuset => controller::OTHER,
+            Controller::Cpu | Controller::Cpuset | Controller::Devices => controller::OTHER,
         };
         plan.record(Kind::GroupV1, |body| {
             body.u32(number).path(path);

@@ -4,14 +4,15 @@
 //! overlay → kernel file systems and devices → the container's own files →
 //! the caller's mounts → masks.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::ErrorKind as IoErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use libctr_helper::plan::{Kind, option, strict};
-use nix::libc::{self, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
+use nix::libc::{MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
 
+use super::devices::{self, Devices};
 use crate::error::{Error, Result, Stage};
 use crate::helper::plan::Plan;
 use crate::image::RootDirectory;
@@ -48,6 +49,7 @@ pub(super) struct Root<'a> {
     pub(super) upper: &'a Upper,
     /// The container's user namespace, if it has one of its own.
     pub(super) users: Option<&'a Users>,
+    pub(super) devices: &'a Devices,
     /// Mode and owner of `/`.
     pub(super) top: RootDirectory,
     /// A directory of the host onto which the stage can be mounted.
@@ -63,7 +65,7 @@ pub(super) struct Root<'a> {
 pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<()> {
     base(plan, root);
     kernel(plan, root, spec.network == Network::Host);
-    devices(plan);
+    devices::write(plan, root.devices);
     files(plan, spec, root)?;
     for (index, view) in root.sandbox.views.iter().enumerate() {
         let View { path, prepared } = view;
@@ -204,7 +206,8 @@ fn pieces(plan: &mut Plan, root: &Root<'_>) {
                     Piece::File(_) => option::FILE,
                     _ => option::RECURSIVE,
                 };
-                body.u32(kind | option::READ_ONLY).path(path).path(inside(path));
+                let flags = kind | option::READ_ONLY | option::NODEV;
+                body.u32(flags).path(path).path(inside(path));
             }),
             Piece::View(View { path, prepared }) => {
                 let base = place.join(format!("p{index}"));
@@ -236,7 +239,9 @@ fn kernel(plan: &mut Plan, root: &Root<'_>, shares_network: bool) {
     // It shows network devices, and so only who owns their namespace mounts it.
     if shares_network && root.users.is_some() {
         plan.record(Kind::Bind, |body| {
-            body.u32(option::RECURSIVE | option::READ_ONLY).string("/sys").string("sys");
+            body.u32(option::RECURSIVE | option::READ_ONLY | option::NODEV)
+                .string("/sys")
+                .string("sys");
         });
         mount(plan, "tmpfs", "sys/fs/cgroup", quiet | MS_RDONLY, "nr_blocks=1,nr_inodes=1");
         return;
@@ -244,37 +249,6 @@ fn kernel(plan: &mut Plan, root: &Root<'_>, shares_network: bool) {
     mount(plan, "sysfs", "sys", quiet | MS_RDONLY, "");
     if root.unified {
         mount(plan, "cgroup2", "sys/fs/cgroup", quiet | MS_RDONLY, "");
-    }
-}
-
-/// Device nodes and links of a fresh `/dev` (OCI runtime specification,
-/// config-linux.md, "Default Devices").
-fn devices(plan: &mut Plan) {
-    let nodes = [
-        ("null", 1, 3),
-        ("zero", 1, 5),
-        ("full", 1, 7),
-        ("random", 1, 8),
-        ("urandom", 1, 9),
-        ("tty", 5, 0),
-    ];
-    for (name, major, minor) in nodes {
-        plan.record(Kind::Node, |body| {
-            let mode = libc::S_IFCHR | 0o666;
-            body.u32(mode).u32(major).u32(minor).string(format!("dev/{name}"));
-        });
-    }
-    let links = [
-        ("/proc/self/fd", "fd"),
-        ("/proc/self/fd/0", "stdin"),
-        ("/proc/self/fd/1", "stdout"),
-        ("/proc/self/fd/2", "stderr"),
-        ("pts/ptmx", "ptmx"),
-    ];
-    for (contents, name) in links {
-        plan.record(Kind::Symlink, |body| {
-            body.string(contents).string(format!("dev/{name}"));
-        });
     }
 }
 
@@ -322,7 +296,7 @@ fn host_file(path: &str) -> Result<String> {
 }
 
 /// Relative to the root: what the helper resolves has no meaning outside it.
-fn inside(path: &Path) -> &Path {
+pub(super) fn inside(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
 
@@ -335,12 +309,18 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
     match mount.kind {
         MountKind::Bind => {
             let source = source()?;
+            let metadata = metadata(index, source)?;
             let mut flags = option::RECURSIVE;
             if mount.is_read_only() {
                 flags |= option::READ_ONLY;
             }
-            if !is_directory(index, source)? {
+            if !metadata.is_dir() {
                 flags |= option::FILE;
+            }
+            // Devices are for `devices` to give. But the null device is often
+            // put over files, and hurts nobody.
+            if !devices::is_harmless(&metadata) {
+                flags |= option::NODEV;
             }
             plan.record(Kind::Bind, |body| {
                 body.u32(flags).path(source).path(inside(&mount.target));
@@ -359,7 +339,7 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
         }
         MountKind::Overlay => {
             let source = source()?;
-            if !is_directory(index, source)? {
+            if !metadata(index, source)?.is_dir() {
                 let message = format!("mounts[{index}].source: {source:?} is no directory");
                 return Err(Error::invalid(Stage::Filesystem, message));
             }
@@ -371,15 +351,11 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
     Ok(())
 }
 
-fn is_directory(index: usize, source: &Path) -> Result<bool> {
-    match fs::metadata(source) {
-        Ok(metadata) => Ok(metadata.is_dir()),
-        Err(error) => Err(Error::io(
-            Stage::Filesystem,
-            format!("mounts[{index}].source: stat({source:?})"),
-            error,
-        )),
-    }
+fn metadata(index: usize, source: &Path) -> Result<Metadata> {
+    fs::metadata(source).map_err(|error| {
+        let call = format!("mounts[{index}].source: stat({source:?})");
+        Error::io(Stage::Filesystem, call, error)
+    })
 }
 
 /// A view of a directory of the host whose changes stay in `base`.

@@ -4,13 +4,14 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::libc;
 
-use crate::cgroup::{self, Hierarchies, Setup};
+use crate::cgroup::{self, DeviceFilter, Hierarchies, Setup};
 use crate::error::{Error, Result, Stage};
 use crate::spec::{Device, Limits};
 
 /// Chooses the groups; nothing is made yet.
-pub(super) fn choose(id: &str, limits: &Limits) -> Result<Setup> {
-    Setup::choose(Hierarchies::get()?, id, &of(limits)?)
+pub(super) fn choose(id: &str, limits: &Limits, devices: &DeviceFilter) -> Result<Setup> {
+    let limits = cgroup::Limits { devices: Some(devices.clone()), ..of(limits)? };
+    Setup::choose(Hierarchies::get()?, id, &limits)
 }
 
 /// The limits that control groups enforce.
@@ -36,6 +37,7 @@ pub(crate) fn of(limits: &Limits) -> Result<cgroup::Limits> {
         cpuset: limits.cpuset.clone(),
         io,
         io_weight: limits.io.weight,
+        devices: None,
     })
 }
 

@@ -6,6 +6,8 @@
 //! text that is no UTF-8 is shown with replacement characters, and sources of
 //! overlays are the host's paths.
 
+mod devices;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -20,21 +22,31 @@ use oci_spec::runtime::{
 };
 
 use super::security;
+use crate::cgroup::DeviceFilter;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::spec::{Limits, RunSpec};
 
 /// The version of the specification that the document follows.
 const VERSION: &str = "1.2.0";
 
-/// The document as JSON.
-pub(super) fn document(plan: &[u8], spec: &RunSpec) -> Result<Vec<u8>> {
+/// The document as JSON. `filter`: that of devices, if it is in place.
+pub(super) fn document(
+    plan: &[u8],
+    spec: &RunSpec,
+    filter: Option<&DeviceFilter>,
+) -> Result<Vec<u8>> {
     let failed = |text: String| Error::new(Stage::State, ErrorKind::Internal, text);
     let plan = Plan::new(plan).ok_or_else(|| failed("the plan cannot be read back".into()))?;
-    let document = render(plan, spec).map_err(|error| failed(format!("config.json: {error}")))?;
+    let document =
+        render(plan, spec, filter).map_err(|error| failed(format!("config.json: {error}")))?;
     serde_json::to_vec(&document).map_err(|error| failed(format!("config.json: {error}")))
 }
 
-fn render(plan: Plan<'_>, spec: &RunSpec) -> std::result::Result<Spec, OciSpecError> {
+fn render(
+    plan: Plan<'_>,
+    spec: &RunSpec,
+    filter: Option<&DeviceFilter>,
+) -> std::result::Result<Spec, OciSpecError> {
     let number = |field| plan.get(field).unwrap_or(0);
     let id = |field| u32::try_from(number(field)).unwrap_or(u32::MAX);
     let user = UserBuilder::default()
@@ -62,7 +74,8 @@ fn render(plan: Plan<'_>, spec: &RunSpec) -> std::result::Result<Spec, OciSpecEr
         .build()?;
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(plan)?)
-        .resources(resources(&spec.limits)?)
+        .devices(devices::nodes(plan)?)
+        .resources(resources(&spec.limits, filter)?)
         .masked_paths(absolute(plan, Kind::Mask))
         .readonly_paths(absolute(plan, Kind::ReadOnly));
     if let Some(group) = group(plan) {
@@ -172,6 +185,9 @@ fn mounts(plan: Plan<'_>) -> std::result::Result<Vec<Mount>, OciSpecError> {
                 if flags & option::RECURSIVE != 0 {
                     options.insert(0, "rbind".into());
                 }
+                if flags & option::NODEV != 0 || record.kind == Kind::Overlay {
+                    options.push("nodev".into());
+                }
                 (kind.into(), source, target, options)
             }
             _ => continue,
@@ -200,9 +216,13 @@ fn words(flags: u64, data: &str) -> Vec<String> {
 
 fn resources(
     limits: &Limits,
+    filter: Option<&DeviceFilter>,
 ) -> std::result::Result<oci_spec::runtime::LinuxResources, OciSpecError> {
     let bytes = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
     let mut resources = LinuxResourcesBuilder::default();
+    if let Some(filter) = filter {
+        resources = resources.devices(devices::rules(filter)?);
+    }
     if let Some(memory) = limits.memory {
         // Here swap is the sum of both (config-linux.md, "Memory").
         let swap = memory.saturating_add(limits.swap.unwrap_or(0));

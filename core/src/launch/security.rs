@@ -23,19 +23,25 @@ const DEFAULT: u64 = bit(0) // CHOWN
     | bit(10) // NET_BIND_SERVICE
     | bit(13) // NET_RAW
     | bit(18) // SYS_CHROOT
-    | bit(27) // MKNOD
+    | bit(MKNOD)
     | bit(29) // AUDIT_WRITE
     | bit(31); // SETFCAP
+
+const SYS_ADMIN: u32 = 21;
+const MKNOD: u32 = 27;
 
 const fn bit(number: u32) -> u64 {
     1 << number
 }
 
+/// `filtered`: whether the control group says which devices can be opened.
+/// Without, nobody inside may make nodes, see `cgroup/devices.rs`.
 pub(super) fn write(
     plan: &mut Plan,
     spec: &RunSpec,
     process: &Process,
     users: Option<&Users>,
+    filtered: bool,
 ) -> Result<()> {
     plan.set(Field::Uid, process.uid);
     plan.set(Field::Gid, process.gid);
@@ -48,8 +54,12 @@ pub(super) fn write(
             body.u32(*group);
         });
     }
-    // A new user namespace begins with all capabilities over itself.
-    let wanted = set(spec)? & users.map_or_else(ours, |_| Ok(u64::MAX))?;
+    // A new user namespace begins with all capabilities over itself. In one
+    // nobody makes nodes.
+    let mut wanted = set(spec)? & users.map_or_else(ours, |_| Ok(u64::MAX))?;
+    if !filtered && users.is_none() {
+        wanted &= !bit(MKNOD);
+    }
     let added = named(&spec.security.capabilities.add)? & wanted;
     // Another user has only what was asked for by name, and that in its
     // ambient set too, because nothing else survives its exec.
@@ -61,6 +71,16 @@ pub(super) fn write(
     plan.flag(flag::KEEP_CAPS, process.uid != 0 && effective != 0);
     plan.flag(flag::NO_NEW_PRIVS, spec.security.no_new_privileges);
     Ok(())
+}
+
+/// The capability that was asked for by name and that opens a way to every
+/// device unless those are filtered: a node, or a mount that has nodes.
+pub(super) fn needs_filter(spec: &RunSpec) -> Option<String> {
+    let wanting = spec.security.capabilities.add.iter().find(|name| {
+        let ways = bit(MKNOD) | bit(SYS_ADMIN);
+        named(std::slice::from_ref(name)).is_ok_and(|set| set & ways != 0)
+    })?;
+    Some(format!("the filter of devices for security.capabilities.add ({wanting:?})"))
 }
 
 /// Default, minus `drop`, plus `add`; `ALL` stands for all.
@@ -140,8 +160,22 @@ pub(super) const CAPABILITIES: [Capability; 41] = [
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT, set};
+    use super::{DEFAULT, needs_filter, set};
     use crate::spec::RunSpec;
+
+    #[test]
+    fn filter_of_devices_is_needed_by_two_capabilities() {
+        let asked = |name: &str| {
+            let mut spec = RunSpec::default();
+            spec.security.capabilities.add = vec!["NET_RAW".into(), name.into()];
+            needs_filter(&spec)
+        };
+        for name in ["MKNOD", "cap_mknod", "SYS_ADMIN", "ALL"] {
+            let text = format!("the filter of devices for security.capabilities.add ({name:?})");
+            assert_eq!(asked(name), Some(text));
+        }
+        assert_eq!(asked("SYS_PTRACE"), None);
+    }
 
     #[test]
     fn capability_sets_follow_add_and_drop() {

@@ -29,6 +29,28 @@ pub struct Security {
     pub no_new_privileges: bool,
     /// The user namespace.
     pub user_namespace: UserNamespace,
+    /// Landlock, a wall behind the mounts.
+    pub landlock: Landlock,
+}
+
+/// Landlock as a wall behind the mounts: the program opens what lies below its
+/// root and nothing else, however it comes to name it; below a read-only root
+/// it writes where a writable mount is and nowhere else. (Standard streams can
+/// be opened again as they were given.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Landlock {
+    /// Where the kernel has it (Linux 5.19) and it takes nothing from the
+    /// program: not with the capabilities SYS_ADMIN or SYS_PTRACE, because
+    /// Landlock forbids mounts and tracing of what other rules bind, nor
+    /// without no_new_privileges, nor with another seccomp profile than the
+    /// default.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// An error where it cannot be.
+    Required,
 }
 
 impl Default for Security {
@@ -38,6 +60,7 @@ impl Default for Security {
             seccomp: Seccomp::Default,
             no_new_privileges: true,
             user_namespace: UserNamespace::Auto,
+            landlock: Landlock::Auto,
         }
     }
 }

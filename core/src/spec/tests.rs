@@ -7,8 +7,8 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::{collection, option};
 
 use super::{
-    Capabilities, Device, IdMap, Io, IoDevice, Keep, Mount, Network, Pull, Root, RunSpec, Seccomp,
-    Text, UserNamespace, Writable,
+    Capabilities, Device, DeviceAccess, HostDevice, IdMap, Io, IoDevice, Keep, Mount, Network,
+    Pull, Root, RunSpec, Seccomp, Text, UserNamespace, Writable,
 };
 use crate::{ErrorKind, Stage};
 
@@ -46,6 +46,17 @@ fn every_key_is_read() {
     assert_eq!((spec.umask, spec.mounts[1].mode), (Some(0o27), Some(0o1770)));
     assert_eq!((spec.limits.memory, spec.limits.pids), (Some(256 << 20), None));
     assert_eq!(spec.limits.wall_time, Some(Duration::from_millis(1500)));
+    let devices: Vec<_> =
+        spec.devices.iter().map(|device| (device.target(), device.access.to_string())).collect();
+    assert_eq!(
+        devices,
+        [
+            ("/dev/fuse".as_ref(), "rwm".to_owned()),
+            ("/dev/disk".as_ref(), "r".to_owned()),
+            ("/dev/snd".as_ref(), "rwm".to_owned()),
+            ("/dev/x".as_ref(), "rw".to_owned())
+        ]
+    );
     assert_eq!(spec.stop_signal.as_deref(), Some("15"));
     // No key is at its default, so the list of keys is complete.
     let short: serde_json::Value = serde_json::from_str(&spec.to_json().unwrap()).unwrap();
@@ -106,6 +117,15 @@ fn refusals_name_the_path_and_what_is_expected() {
         (r#"[]"#, "expected an object, found a list"),
         (r#"{"limits": [1]}"#, "limits: expected an object, found a list"),
         (r#"{"mounts": [["bind", "/a", "/b"]]}"#, "mounts[0]: expected an object, found a list"),
+        (
+            r#"{"devices": [{"path": "/dev/a", "access": "rx"}]}"#,
+            "devices[0].access: expected some of the letters r, w and m, found \"rx\"",
+        ),
+        (r#"{"devices": ["a"]}"#, "devices[0].path: expected an absolute path, found \"a\""),
+        (
+            r#"{"devices": ["/dev/a", {"path": "/dev/b", "container_path": "/dev//a"}]}"#,
+            "devices[1]: \"/dev//a\" is a device already",
+        ),
         (r#"{"schema": 2}"#, "schema: expected 1, found 2"),
         (
             r#"{"mounts": [{"type": "tmpfs", "target": "/a"}, {"type": "tmpfs", "target": "//a/"}]}"#,
@@ -128,6 +148,13 @@ fn refusals_name_the_path_and_what_is_expected() {
             r#"{"network": "bridge"}"#,
             "network: unknown variant `bridge`, expected one of `none`, `host`, `nat`",
         ),
+        (
+            r#"{"devices": [["/dev/a"]]}"#,
+            "devices[0]: invalid type: sequence, expected an object or a string HOST",
+        ),
+        (r#"{"devices": [{"path": "/a", "mode": 1}]}"#, "devices[0].mode: unknown field `mode`"),
+        (r#"{"devices": [{}]}"#, "devices[0]: missing field `path`"),
+        (r#"{"devices": ["a:b:c:d"]}"#, "devices[0]: expected HOST[:CONTAINER][:rwm]"),
         (r#"{"publish": ["x"], "network": "nat"}"#, "publish[0]: expected [address:]"),
         (r#"{"dns": ["nope"]}"#, "dns[0]: "),
         (r#"{"tty": 1}"#, "tty: invalid type: integer `1`, expected a boolean"),
@@ -216,6 +243,7 @@ proptest! {
         env in collection::btree_map("[A-Z_]{1,6}", option::of("[^\0]{0,9}".prop_map(Text::from)), 0..4),
         (labels, annotations) in (words(), words()),
         mounts in mounts(),
+        devices in collection::vec((any::<(bool, bool, bool)>(), option::of("/[a-zé:]{1,9}")), 0..3),
         (memory, swap, output, core) in (sizes(), sizes(), sizes(), sizes()),
         (pids, millicpus) in (option::of(1..4_194_304_u32), option::of(10..8_000_000_u32)),
         (wall_time, cpu_time, grace) in (durations(), durations(), durations()),
@@ -232,6 +260,11 @@ proptest! {
         };
         spec.publish = publish.into_iter().map(|(host_ip, host_port, port)| super::Port {
             host_ip, host_port, port, protocol: super::Protocol::Udp,
+        }).collect();
+        spec.devices = devices.into_iter().enumerate().map(|(index, ((read, write, mknod), inside))| {
+            let container_path = inside.map(|inside| format!("{inside}{index}").into());
+            let access = DeviceAccess { read: read || !(write || mknod), write, mknod };
+            HostDevice { path: format!("/dev/ä{index}").into(), container_path, access }
         }).collect();
         spec.limits.memory = memory;
         spec.limits.swap = swap;

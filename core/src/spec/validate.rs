@@ -15,6 +15,8 @@ use crate::{Error, Result, Stage};
 const MAX_ITEMS: usize = 65_536;
 /// The most mounts and published ports.
 const MAX_MOUNTS: usize = 4096;
+/// The most devices.
+const MAX_DEVICES: usize = 1024;
 
 impl RunSpec {
     /// Checks every value and the ones that exclude each other.
@@ -35,6 +37,7 @@ impl RunSpec {
         self.process()?;
         self.names()?;
         self.mounts()?;
+        self.devices()?;
         self.network()?;
         self.limits.validate()?;
         self.security.validate()
@@ -51,6 +54,7 @@ impl RunSpec {
             ("annotations", self.annotations.len(), MAX_ITEMS),
             ("hosts", self.hosts.len(), MAX_ITEMS),
             ("mounts", self.mounts.len(), MAX_MOUNTS),
+            ("devices", self.devices.len(), MAX_DEVICES),
             ("publish", self.publish.len(), MAX_MOUNTS),
             ("dns", self.dns.len(), 64),
         ] {
@@ -150,6 +154,18 @@ impl RunSpec {
                     format!("{at}.target"),
                     format!("{:?} is a target already", mount.target),
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    fn devices(&self) -> Result<()> {
+        let mut targets = BTreeSet::new();
+        for (index, device) in self.devices.iter().enumerate() {
+            let at = format!("devices[{index}]");
+            device.validate(&at)?;
+            if !targets.insert(device.target().components().collect::<Vec<_>>()) {
+                return Err(refuse(at, format!("{:?} is a device already", device.target())));
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 mod attached;
 mod bench;
 mod detached;
+mod devices;
 mod features;
 mod generated;
 mod images;

@@ -7,6 +7,7 @@
 //! lie in a root that may be hostile and are only ever reached through
 //! [`root::Root`].
 
+mod device;
 mod overlay;
 mod root;
 pub(crate) mod source;
@@ -51,7 +52,8 @@ pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>
     sys::detach(c".").map_err(failed(Call::Umount, none))?;
     sys::chdir(c"/").map_err(failed(Call::Chdir, none))?;
     if plan.has(flag::READ_ONLY) {
-        let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY;
+        // What is not named is taken away.
+        let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY | sys::MS_NODEV;
         sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, none))?;
     }
     Ok(terminal)
@@ -77,7 +79,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>, builder: Option<BorrowedFd
         }
         Kind::Filesystem
         | Kind::Directory
-        | Kind::Node
+        | Kind::Device
         | Kind::Symlink
         | Kind::File
         | Kind::Bind
@@ -116,16 +118,7 @@ fn inside(record: Record<'_>, root: &mut Root, builder: Option<BorrowedFd>) -> R
             let path = body.string().ok_or(broken)?;
             root.directory(path, mode).map(drop).map_err(failed(Call::Mkdir, index))
         }
-        Kind::Node => {
-            let mut number = || body.u32().ok_or(broken);
-            let (mode, major, minor) = (number()?, number()?, number()?);
-            let path = body.string().ok_or(broken)?;
-            match root.node(path, mode, major, minor) {
-                // No devices can be made in a user namespace.
-                Err(Errno::EPERM) => host_node(path, root, index),
-                other => other.map_err(failed(Call::Mknod, index)),
-            }
-        }
+        Kind::Device => device::make(record, root),
         Kind::Symlink => {
             let contents = body.string().ok_or(broken)?;
             let path = body.string().ok_or(broken)?;
@@ -157,18 +150,10 @@ fn inside(record: Record<'_>, root: &mut Root, builder: Option<BorrowedFd>) -> R
     }
 }
 
-/// The host's own node at the same path, in the place of one of our own.
-fn host_node(path: &CStr, root: &mut Root, index: u16) -> Result<(), Fault> {
-    let host = sys::open(Fd::CWD, c"/", sys::O_PATH | sys::O_DIRECTORY, 0)
-        .map_err(failed(Call::Open, index))?;
-    let node = sys::open_tree(host.borrow(), path, false).map_err(failed(Call::OpenTree, index))?;
-    let onto = root.file_target(path).map_err(failed(Call::Open, index))?;
-    sys::move_mount(node.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
-}
-
-/// Whether a record makes a file or directory and mounts nothing.
+/// Whether a record makes a file or directory and mounts nothing. (A device
+/// that is mounted says so itself.)
 const fn makes_only(kind: Kind) -> bool {
-    matches!(kind, Kind::Directory | Kind::Node | Kind::Symlink | Kind::File)
+    matches!(kind, Kind::Directory | Kind::Device | Kind::Symlink | Kind::File)
 }
 
 /// mount(2) on the current directory: the target was opened inside the root,

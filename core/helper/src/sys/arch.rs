@@ -144,6 +144,9 @@ macro_rules! numbers {
     (@libc CLOSE_RANGE) => { libc::SYS_close_range };
     (@libc OPENAT2) => { libc::SYS_openat2 };
     (@libc MOUNT_SETATTR) => { libc::SYS_mount_setattr };
+    (@libc LANDLOCK_CREATE_RULESET) => { libc::SYS_landlock_create_ruleset };
+    (@libc LANDLOCK_ADD_RULE) => { libc::SYS_landlock_add_rule };
+    (@libc LANDLOCK_RESTRICT_SELF) => { libc::SYS_landlock_restrict_self };
 }
 
 numbers! {
@@ -210,6 +213,9 @@ numbers! {
     CLOSE_RANGE 436 436,
     OPENAT2 437 437,
     MOUNT_SETATTR 442 442,
+    LANDLOCK_CREATE_RULESET 444 444,
+    LANDLOCK_ADD_RULE 445 445,
+    LANDLOCK_RESTRICT_SELF 446 446,
 }
 
 #[cfg(test)]

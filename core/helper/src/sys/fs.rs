@@ -26,6 +26,7 @@ const AT_EMPTY_PATH: usize = 0x1000;
 const AT_RECURSIVE: usize = 0x8000;
 
 pub(crate) const MS_RDONLY: u64 = 1;
+pub(crate) const MS_NODEV: u64 = 4;
 pub(crate) const MS_REMOUNT: u64 = 32;
 pub(crate) const MS_BIND: u64 = 4096;
 pub(crate) const MS_REC: u64 = 16384;
@@ -153,6 +154,12 @@ pub(crate) fn fchown(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
 /// fchownat(2) of what is open, also of a link (O_PATH).
 pub(crate) fn chown_open(fd: BorrowedFd, uid: u32, gid: u32) -> Result<()> {
     call!(FCHOWNAT, fd.raw(), text(c""), uid as usize, gid as usize, AT_EMPTY_PATH).map(drop)
+}
+
+/// fchownat(2); a symbolic link is not followed.
+pub(crate) fn fchownat(dir: BorrowedFd, path: &CStr, uid: u32, gid: u32) -> Result<()> {
+    const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+    call!(FCHOWNAT, dir.raw(), text(path), uid as usize, gid as usize, AT_SYMLINK_NOFOLLOW).map(drop)
 }
 
 pub(crate) fn fsetxattr(fd: BorrowedFd, name: &CStr, value: &[u8]) -> Result<()> {
@@ -327,6 +334,13 @@ pub(crate) fn terminal_size(master: BorrowedFd, rows: u16, columns: u16) -> Resu
 pub(crate) fn controlling_terminal(terminal: BorrowedFd) -> Result<()> {
     const TIOCSCTTY: usize = 0x540e;
     call!(IOCTL, terminal.raw(), TIOCSCTTY, 0).map(drop)
+}
+
+/// How a descriptor was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
+pub(crate) fn access_mode(fd: BorrowedFd) -> Result<usize> {
+    const F_GETFL: usize = 3;
+    const O_ACCMODE: usize = 3;
+    call!(FCNTL, fd.raw(), F_GETFL).map(|flags| flags & O_ACCMODE)
 }
 
 /// dup3(2) without close-on-exec: for 0, 1 and 2.

@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 /// A cgroup controller that libctr uses, by its v1 name. On v2 `blkio` is
-/// called `io`, and `cpuacct` and `freezer` are part of every group.
+/// called `io`, `cpuacct` and `freezer` are part of every group, and programs on
+/// it do what `devices` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -24,10 +25,12 @@ pub enum Controller {
     Blkio,
     /// Stopping and continuing all processes (v1 only).
     Freezer,
+    /// Which devices may be used (v1 only; v2 has programs for that).
+    Devices,
 }
 
 impl Controller {
-    pub(in crate::cgroup) const ALL: [Controller; 7] = [
+    pub(in crate::cgroup) const ALL: [Controller; 8] = [
         Controller::Memory,
         Controller::Pids,
         Controller::Cpu,
@@ -35,6 +38,7 @@ impl Controller {
         Controller::Cpuset,
         Controller::Blkio,
         Controller::Freezer,
+        Controller::Devices,
     ];
 
     pub(in crate::cgroup) fn v1_name(self) -> &'static str {
@@ -46,6 +50,7 @@ impl Controller {
             Controller::Cpuset => "cpuset",
             Controller::Blkio => "blkio",
             Controller::Freezer => "freezer",
+            Controller::Devices => "devices",
         }
     }
 

@@ -34,6 +34,7 @@ fn hybrid_is_decided_per_controller() {
         (Controller::Memory, mount("/sys/fs/cgroup/memory", "/", 32)),
         (Controller::Cpu, both.clone()),
         (Controller::Cpuacct, both),
+        (Controller::Devices, mount("/sys/fs/cgroup/devices", "/", 33)),
     ];
     assert_eq!(found.v1, expected.into_iter().collect());
 }

@@ -7,6 +7,7 @@ use crate::error::ErrorKind;
 use machine::{Machine, hybrid, pids, rootless};
 use std::fs;
 
+mod devices;
 mod machine;
 mod refusals;
 

@@ -41,6 +41,8 @@ pub(crate) fn act(name: &str, words: &[&str]) -> Result<()> {
         "remove" => fs::remove_file(word),
         "mkdir" => fs::create_dir(word),
         "fill" => fill(word),
+        "open" => open(word, words.get(1).copied().unwrap_or_default()),
+        "mknod" => node(words),
         _ => Err(Error::from_raw_os_error(38)),
     }
 }
@@ -169,6 +171,19 @@ fn output(bytes: u64) -> Result<()> {
 fn write(path: &str, words: &[&str]) -> Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     file.write_all(words.join(" ").as_bytes())
+}
+
+/// Opens a file for `r`, `w` or `rw` and does nothing with it.
+fn open(path: &str, access: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(access.contains('r')).write(access.contains('w')).open(path).map(drop)
+}
+
+/// `PATH c|b MAJOR MINOR`
+fn node(words: &[&str]) -> Result<()> {
+    let [path, kind, major, minor] = words else { return Err(Error::from_raw_os_error(22)) };
+    let number = |text: &str| text.parse().map_err(|_| Error::from_raw_os_error(22));
+    system::mknod(path, *kind == "b", number(major)?, number(minor)?)
 }
 
 /// Writes to a file until there is no room; says how many KiB there were.

@@ -151,6 +151,8 @@ fn stat(path: &str) -> Result<Vec<u8>> {
         "link".into()
     } else if kind.is_char_device() {
         format!("character {}:{}", (device >> 8) & 0xfff, device & 0xff)
+    } else if kind.is_block_device() {
+        format!("block {}:{}", (device >> 8) & 0xfff, device & 0xff)
     } else {
         format!("file {}", metadata.len())
     };

@@ -7,7 +7,7 @@
 
 #![allow(unsafe_code, reason = "declares and calls functions of the C library")]
 
-use std::ffi::{c_int, c_long, c_ulong, c_void};
+use std::ffi::{CString, c_char, c_int, c_long, c_ulong, c_void};
 use std::io::{Error, Result};
 
 pub(crate) const SIGKILL: c_int = 9;
@@ -29,6 +29,8 @@ unsafe extern "C" {
     fn c_syscall(number: c_long, ...) -> c_long;
     #[link_name = "setuid"]
     fn c_setuid(uid: u32) -> c_int;
+    #[link_name = "mknod"]
+    fn c_mknod(path: *const c_char, mode: u32, device: u64) -> c_int;
 }
 
 fn check(result: c_int) -> Result<c_int> {
@@ -50,6 +52,15 @@ pub(crate) fn setsid() -> Result<()> {
 pub(crate) fn setuid(uid: u32) -> Result<()> {
     // SAFETY: a number only.
     check(unsafe { c_setuid(uid) }).map(drop)
+}
+
+/// A device node, open to everybody; numbers up to 255.
+pub(crate) fn mknod(path: &str, block: bool, major: u8, minor: u8) -> Result<()> {
+    let path = CString::new(path)?;
+    let mode = if block { 0o6_0666 } else { 0o2_0666 };
+    let device = u64::from(major) << 8 | u64::from(minor);
+    // SAFETY: the path lives through the call.
+    check(unsafe { c_mknod(path.as_ptr(), mode, device) }).map(drop)
 }
 
 pub(crate) fn ignore(signal: c_int) {

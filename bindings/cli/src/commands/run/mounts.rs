@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use libctr::spec::{Mount, MountKind, RunSpec};
+use libctr::spec::{HostDevice, Mount, MountKind, RunSpec};
 use libctr::{Error, Stage};
 
 use super::process::octal;
@@ -23,6 +23,9 @@ pub(super) struct Files {
     /// An empty file system in memory: TARGET[:size=64m,mode=1777,ro]
     #[arg(long, value_name = "TARGET", value_parser = tmpfs)]
     tmpfs: Vec<Mount>,
+    /// A device of the host, or all below a directory: HOST[:CONTAINER][:rwm]
+    #[arg(long = "device", value_name = "DEVICE")]
+    devices: Vec<HostDevice>,
     /// Make the root read-only
     #[arg(long)]
     read_only: bool,
@@ -40,6 +43,12 @@ impl Files {
             }
         }
         spec.mounts.append(&mut mounts);
+        for device in &self.devices {
+            // Inside it has the path that was written.
+            let inside = device.target().to_owned();
+            let path = absolute(&device.path)?;
+            spec.devices.push(HostDevice { path, container_path: Some(inside), ..device.clone() });
+        }
         spec.read_only |= self.read_only;
         Ok(())
     }

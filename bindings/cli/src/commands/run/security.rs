@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use libctr::spec::{RunSpec, Seccomp, UserNamespace};
+use libctr::spec::{Landlock, RunSpec, Seccomp, UserNamespace};
 use libctr::{Error, Stage};
 
 use super::wrong;
@@ -19,8 +19,9 @@ pub(super) struct Confinement {
     /// Take a capability away, or ALL
     #[arg(long, value_name = "CAPABILITY")]
     cap_drop: Vec<String>,
-    /// no-new-privileges[=false], seccomp=default, seccomp=unconfined or
-    /// seccomp=FILE with a profile of the OCI runtime specification
+    /// no-new-privileges[=false], seccomp=default, seccomp=unconfined,
+    /// seccomp=FILE with a profile of the OCI runtime specification,
+    /// landlock=auto|off|required
     #[arg(long = "security-opt", value_name = "OPTION")]
     options: Vec<String>,
     /// User namespace
@@ -66,8 +67,12 @@ fn apply(option: &str, spec: &mut RunSpec) -> libctr::Result<()> {
         ("seccomp", Some(path)) if !path.is_empty() => {
             spec.security.seccomp = profile(Path::new(path))?;
         }
+        ("landlock", Some("auto")) => spec.security.landlock = Landlock::Auto,
+        ("landlock", Some("off")) => spec.security.landlock = Landlock::Off,
+        ("landlock", Some("required")) => spec.security.landlock = Landlock::Required,
         _ => {
-            let expected = "expected no-new-privileges[=false] or seccomp=default|unconfined|FILE";
+            let expected = "expected no-new-privileges[=false], seccomp=default|unconfined|FILE \
+                            or landlock=auto|off|required";
             return Err(wrong(OPTION, format!("{expected}, found {option:?}")));
         }
     }
@@ -88,7 +93,7 @@ fn profile(path: &Path) -> libctr::Result<Seccomp> {
 #[cfg(test)]
 mod tests {
     use super::apply;
-    use libctr::spec::{RunSpec, Seccomp};
+    use libctr::spec::{Landlock, RunSpec, Seccomp};
     use std::io::Write;
 
     #[test]
@@ -96,6 +101,9 @@ mod tests {
         let mut spec = RunSpec::default();
         apply("no-new-privileges=false", &mut spec).unwrap();
         apply("seccomp=unconfined", &mut spec).unwrap();
+        apply("landlock=required", &mut spec).unwrap();
+        assert_eq!(spec.security.landlock, Landlock::Required);
+        apply("landlock:auto", &mut spec).unwrap();
         assert!(!spec.security.no_new_privileges);
         assert_eq!(spec.security.seccomp, Seccomp::Unconfined);
         apply("no-new-privileges:true", &mut spec).unwrap();

@@ -130,6 +130,7 @@ fn overlay(
         sys::fsconfig_flag(fs, c"userxattr").map_err(config())?;
     }
     sys::fsconfig_create(fs).map_err(config())?;
-    let attributes = if flags & option::READ_ONLY != 0 { sys::MOUNT_ATTR_RDONLY } else { 0 };
-    sys::fsmount(fs, attributes).map_err(failed(Call::Fsmount, index))
+    let read_only = if flags & option::READ_ONLY != 0 { sys::MOUNT_ATTR_RDONLY } else { 0 };
+    // Device nodes in a layer cannot be opened.
+    sys::fsmount(fs, sys::MOUNT_ATTR_NODEV | read_only).map_err(failed(Call::Fsmount, index))
 }

@@ -127,6 +127,17 @@ impl Root {
         sys::mknod(parent, name, mode, major, minor)
     }
 
+    /// Changes the owner of a file that was made here.
+    pub(super) fn own(&mut self, path: &CStr, uid: u32, gid: u32) -> Result<()> {
+        let (parent, name) = self.parent(path)?;
+        sys::fchownat(parent, name, uid, gid)
+    }
+
+    pub(super) fn remove(&mut self, path: &CStr) -> Result<()> {
+        let (parent, name) = self.parent(path)?;
+        sys::unlink(parent, name)
+    }
+
     pub(super) fn symlink(&mut self, contents: &CStr, path: &CStr) -> Result<()> {
         let (parent, name) = self.parent(path)?;
         sys::symlink(contents, parent, name)

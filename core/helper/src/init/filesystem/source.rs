@@ -52,10 +52,13 @@ fn root(record: Record<'_>) -> Result<Fd, Fault> {
     let Record { index, mut body, .. } = record;
     let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
     let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
-    // What the host's mount forbids its own users says nothing about a root:
-    // an overlay would not take it over either. In a user namespace nobody may
-    // lift it.
-    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NODEV | sys::MOUNT_ATTR_NOEXEC;
+    // Device nodes in it cannot be opened.
+    sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_NODEV)
+        .map_err(failed(Call::MountSetattr, index))?;
+    // What else the host's mount forbids its own users says nothing about a
+    // root: an overlay would not take it over either. In a user namespace
+    // nobody may lift it.
+    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC;
     match sys::mount_clear(tree.borrow(), host) {
         Ok(()) | Err(Errno::EPERM) => Ok(tree),
         Err(errno) => Err(failed(Call::MountSetattr, index)(errno)),
@@ -76,9 +79,10 @@ fn bind(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
             Err(errno) => return Err(failed(Call::MountSetattr, index)(errno)),
         }
     }
-    if flags & option::READ_ONLY != 0 {
-        sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
-            .map_err(failed(Call::MountSetattr, index))?;
+    let bits = [(option::READ_ONLY, sys::MOUNT_ATTR_RDONLY), (option::NODEV, sys::MOUNT_ATTR_NODEV)];
+    let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, attribute)| set | attribute);
+    if set != 0 {
+        sys::mount_setattr(tree.borrow(), set).map_err(failed(Call::MountSetattr, index))?;
     }
     Ok(tree)
 }

@@ -1,0 +1,59 @@
+//! Devices: nodes of this container's own, in its fresh `/dev`.
+//!
+//! A node of one's own has an owner and a mode of its own: what the program
+//! does to them stays in the container. Where none can be made (in a user
+//! namespace, or by a root without CAP_MKNOD: EPERM), the host's node is bound
+//! instead. A device outside of `/dev`, where mounts are `nodev`, is a node in
+//! `/dev` that is bound there and has no name of its own.
+
+use core::ffi::CStr;
+
+use super::failed;
+use super::root::Root;
+use crate::fault::{Call, Fault, Step};
+use crate::plan::{Record, option};
+use crate::sys::{self, BorrowedFd, Errno, Fd};
+
+/// The name of a node until it is bound.
+const PASSING: &CStr = c"dev/.libctr-device";
+
+pub(super) fn make(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+    let Record { index, mut body, .. } = record;
+    let broken = Fault::broken_plan(Step::Filesystem, index);
+    let mut number = || body.u32().ok_or(broken);
+    let (flags, mode) = (number()?, number()?);
+    let (uid, gid) = (number()?, number()?);
+    let (major, minor) = (number()?, number()?);
+    let source = body.string().ok_or(broken)?;
+    let target = body.string().ok_or(broken)?;
+    if flags & option::BIND != 0 {
+        return bind(root, Fd::CWD, source, target, index);
+    }
+    let in_dev = target.to_bytes().starts_with(b"dev/");
+    let name = if in_dev { target } else { PASSING };
+    match root.node(name, mode, major, minor) {
+        Ok(()) => {}
+        Err(Errno::EPERM) => return bind(root, Fd::CWD, source, target, index),
+        Err(errno) => return Err(failed(Call::Mknod, index)(errno)),
+    }
+    if uid != 0 || gid != 0 {
+        root.own(name, uid, gid).map_err(failed(Call::Fchownat, index))?;
+    }
+    if in_dev {
+        return Ok(());
+    }
+    let node = root.open_file(name, sys::O_PATH).map_err(failed(Call::Openat2, index))?;
+    bind(root, node.borrow(), c"", target, index)?;
+    root.remove(name).map_err(failed(Call::Unlink, index))
+}
+
+/// Binds one node, named as for openat(2), on a file that is made for it.
+fn bind(root: &mut Root, dir: BorrowedFd, source: &CStr, target: &CStr, index: u16) -> Result<(), Fault> {
+    let tree = sys::open_tree(dir, source, false).map_err(failed(Call::OpenTree, index))?;
+    sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC)
+        .map_err(failed(Call::MountSetattr, index))?;
+    let onto = root.file_target(target).map_err(failed(Call::Open, index))?;
+    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+    root.mounted();
+    Ok(())
+}
