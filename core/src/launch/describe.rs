@@ -40,7 +40,10 @@ pub(super) fn life(
     plan.flag(flag::TERMINAL, spec.tty);
     plan.flag(flag::READ_ONLY, spec.read_only);
     plan.flag(flag::KEYRING, true);
-    plan.flag(flag::CGROUP_NAMESPACE, !meta.groups.is_none());
+    // Also where the container has no group of its own: the names of the
+    // host's are none of its business. Kernels without groups have no such file.
+    let has_groups = !meta.groups.is_none() || Path::new("/proc/self/ns/cgroup").exists();
+    plan.flag(flag::CGROUP_NAMESPACE, has_groups);
     groups(plan, &meta.groups);
 
     let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
