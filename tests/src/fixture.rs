@@ -44,9 +44,14 @@ pub fn fixture() -> Option<Fixture> {
         if is_root() {
             return None;
         }
-        let kind = |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported);
-        fixture.try_start(&fixture.probe(&[])).and_then(|first| first.wait(None)).err()
-            .filter(kind).map(|error| error.to_string())
+        let kind =
+            |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported);
+        fixture
+            .try_start(&fixture.probe(&[]))
+            .and_then(|first| first.wait(None))
+            .err()
+            .filter(kind)
+            .map(|error| error.to_string())
     });
     match refused {
         None => Some(fixture),

@@ -19,7 +19,7 @@ mod skip;
 
 pub use fixture::{Fixture, fixture, probe_path};
 pub use host::{HostState, session_keyring};
-pub use skip::{as_root, as_user, images, in_vm, is_root, runs, skip};
+pub use skip::{as_root, as_user, images, in_vm, is_root, runs, skip, skip_as_user};
 
 use std::time::{Duration, Instant};
 

@@ -25,17 +25,20 @@ fn say(reason: &str) {
 /// A skip of what an ordinary user cannot have: a failure only where
 /// `LIBCTR_TEST_REQUIRE` asks for more than `user`.
 #[track_caller]
-pub(crate) fn skip_as_user(reason: &str) {
+pub fn skip_as_user(reason: &str) {
     match env::var("LIBCTR_TEST_REQUIRE").as_deref() {
         Ok("user") if !is_root() => say(reason),
         _ => skip(reason),
     }
 }
 
-/// Whether this process is root.
+/// Whether this process is root of the machine, and not of a user namespace.
 #[must_use]
 pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
+    // PROC_USER_INIT_INO, include/linux/proc_ns.h.
+    let namespace = std::fs::read_link("/proc/self/ns/user");
+    let is_first = namespace.is_ok_and(|link| link.to_string_lossy() == "user:[4026531837]");
+    nix::unistd::geteuid().is_root() && is_first
 }
 
 /// For tests of what only root may do, or may arrange; false after a skip.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use libctr::spec::{Mount, RunSpec, Writable};
 use libctr::{ErrorKind, Stage};
-use libctr_tests::{Fixture, PATIENCE, fixture, images};
+use libctr_tests::{Fixture, PATIENCE, as_root, fixture, images};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// Everything below a directory: mode, owner, time of change, contents.
@@ -155,7 +155,7 @@ fn host_root_takes_changes_that_the_host_never_sees() {
 
 #[test]
 fn state_and_data_of_the_library_are_hidden() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     // Not below /tmp, which is hidden anyway.
     let outside =
         tempfile::Builder::new().prefix("libctr-test-").tempdir_in("/var").expect("directory");
@@ -213,7 +213,7 @@ fn read_only_root_refuses_every_change_but_not_mounts() {
 
 #[test]
 fn binds_are_read_only_with_everything_below_unless_said() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let source = fixture.directory("source");
     fs::create_dir(source.join("below")).expect("directory");
     let none: Option<&str> = None;
@@ -367,7 +367,7 @@ fn files_of_the_container_replace_links_of_an_image() {
 
 #[test]
 fn full_upper_layer_in_memory_is_bounded_by_the_memory_limit() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let mut spec = fixture.probe(&["fill", "/file"]);
     spec.limits.memory = Some(32 << 20);
     let exit = fixture.run(&spec).exit;

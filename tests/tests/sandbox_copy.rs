@@ -14,7 +14,7 @@ use std::time::Duration;
 use libctr::image::{ImportOptions, Source};
 use libctr::spec::{Mount, RunSpec, Writable};
 use libctr::{ErrorKind, RootMount, RunOptions, Runtime, RuntimeOptions, Stage, Stdio};
-use libctr_tests::{Fixture, fixture, probe_path, skip};
+use libctr_tests::{Fixture, fixture, is_root, probe_path, skip};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 /// Mounts a small file system and two overlays on `$1`, the upper one on
@@ -54,7 +54,10 @@ fn nested_by(script: &str) -> Option<Nested> {
     let thread = std::thread::current();
     let test = thread.name().expect("the test's name");
     let place = tempfile::Builder::new().prefix("nested-").tempdir().expect("directory");
+    // An ordinary user makes these mounts as root of a user namespace.
+    let users: &[&str] = if is_root() { &[] } else { &["--user", "--map-root-user"] };
     let output = Command::new("unshare")
+        .args(users)
         .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
         .arg(place.path())
         .arg(env::current_exe().expect("this program"))
