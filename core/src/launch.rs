@@ -9,6 +9,7 @@
 //! Where no overlay can be mounted, the helper says so and a second attempt
 //! begins with a private copy of the root.
 
+mod degraded;
 mod describe;
 mod devices;
 mod filesystem;
@@ -41,7 +42,7 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Network, Root, RunSpec, Seccomp, Writable};
+use crate::spec::{Degraded, Network, Root, RunSpec, Seccomp, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
@@ -109,6 +110,11 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
             let copy = Upper::Copy(runtime.data().join("upper").join(&id));
             attempt(&start, &copy).map_err(|failure| Error::from(failure).with_source(first))?
         }
+        Err(Failure::NoNamespaces(first)) if may_degrade(spec) => {
+            degraded::check(spec, &process).map_err(|error| error.with_source(first))?;
+            let own = Upper::Nowhere(runtime.data().join("upper").join(&id));
+            attempt(&start, &own)?
+        }
         other => other?,
     };
     // The helper has its own copies: whoever waits for the other end of one
@@ -149,7 +155,7 @@ fn attempt(
     let (exit, status) = (exit, status);
     match upper {
         Upper::Memory => {}
-        Upper::Disk(path) => make_directory(path)?,
+        Upper::Disk(path) | Upper::Nowhere(path) => make_directory(path)?,
         Upper::Copy(path) => {
             make_directory(path)?;
             let top = filesystem::top(root.top);
@@ -182,9 +188,14 @@ fn attempt(
     };
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
-    filesystem::write(&mut plan, spec, &place)?;
-    security::write(&mut plan, spec, process, users, filtered)?;
-    landlock::write(&mut plan, spec)?;
+    match upper {
+        Upper::Nowhere(own) => degraded::write(&mut plan, spec, process, own)?,
+        _ => {
+            filesystem::write(&mut plan, spec, &place)?;
+            security::write(&mut plan, spec, process, users, filtered)?;
+            landlock::write(&mut plan, spec)?;
+        }
+    }
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -265,6 +276,10 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
     }
 }
 
+fn may_degrade(spec: &RunSpec) -> bool {
+    spec.degraded == Degraded::Allow && matches!(spec.root(), Root::Host)
+}
+
 fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
     let Start { spec, root, process, setup, .. } = *start;
     let document = spec.to_json()?;
@@ -290,10 +305,11 @@ fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
         root: match upper {
             Upper::Memory | Upper::Disk(_) => RootMount::Overlay,
             Upper::Copy(_) => RootMount::Copy,
+            Upper::Nowhere(_) => RootMount::Degraded,
         },
         upper: match upper {
             Upper::Memory => None,
-            Upper::Disk(path) | Upper::Copy(path) => Some(path.clone()),
+            Upper::Disk(path) | Upper::Copy(path) | Upper::Nowhere(path) => Some(path.clone()),
         },
         stop_signal: process.stop_signal,
         spec: serde_json::from_str(&document).unwrap_or_default(),

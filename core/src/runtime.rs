@@ -5,7 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::unistd::geteuid;
+use nix::unistd::{AccessFlags, eaccess, geteuid};
 use once_cell::sync::OnceCell;
 
 use crate::container::{Container, Info};
@@ -158,8 +158,14 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
+/// Whether the caller is root and a directory of the system its own: root of
+/// another's user namespace has that user's.
+fn is_system(directory: &str) -> bool {
+    geteuid().is_root() && eaccess(directory, AccessFlags::W_OK).is_ok()
+}
+
 fn default_run() -> PathBuf {
-    if geteuid().is_root() {
+    if is_system("/run") {
         return PathBuf::from("/run/libctr");
     }
     match env::var_os("XDG_RUNTIME_DIR") {
@@ -169,7 +175,7 @@ fn default_run() -> PathBuf {
 }
 
 fn default_data() -> PathBuf {
-    if geteuid().is_root() {
+    if is_system("/var/lib") {
         return PathBuf::from("/var/lib/libctr");
     }
     match (env::var_os("XDG_DATA_HOME"), env::var_os("HOME")) {

@@ -89,6 +89,9 @@ pub(crate) enum Upper {
     /// In a private copy of the root below this directory: no overlay can be
     /// mounted here.
     Copy(PathBuf),
+    /// Nowhere but below this directory: the program stays in the host's own
+    /// root.
+    Nowhere(PathBuf),
 }
 
 impl Sandbox {
@@ -123,6 +126,11 @@ impl Sandbox {
         let (prepared, views) = host::look(Path::new("/"), hidden);
         Sandbox { lowers, prepared, views, pieces: None }
     }
+}
+
+/// What a container of the host's own root sees of it.
+pub(crate) fn visible() -> Vec<PathBuf> {
+    pieces::visible(Path::new("/"))
 }
 
 /// Whether a layer hides everything below it. One that cannot be read is an

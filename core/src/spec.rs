@@ -148,6 +148,9 @@ pub struct RunSpec {
     pub limits: Limits,
     /// What keeps the container in.
     pub security: Security,
+    /// What to do where no namespaces can be made. Default: the run is an
+    /// error.
+    pub degraded: Degraded,
     /// Signal that asks the program to end: name or number. `None`: the
     /// image's, else SIGTERM.
     #[serde(deserialize_with = "signal::text")]
@@ -181,6 +184,22 @@ pub enum Writable {
     Memory,
     /// The data directory on disk.
     Disk,
+}
+
+/// What to do for an ordinary user where user namespaces are forbidden.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Degraded {
+    /// The run is an error.
+    #[default]
+    Deny,
+    /// For `image: host` only: a process of the host that Landlock (Linux 6.12),
+    /// seccomp and resource limits keep in, as the caller's own user. It sees
+    /// the host's processes and file names, reads what a container of the host
+    /// could, writes below `$TMPDIR` and writable binds (whose target must be
+    /// their source) only, and signals nobody outside. `inspect` says
+    /// `"root": "degraded"`.
+    Allow,
 }
 
 /// What the root of the container is made of.
@@ -228,6 +247,7 @@ impl Default for RunSpec {
             hosts: BTreeMap::new(),
             limits: Limits::default(),
             security: Security::default(),
+            degraded: Degraded::Deny,
             stop_signal: None,
             detach: false,
             remove: None,

@@ -87,7 +87,10 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     sys::not_dumpable().map_err(at(Step::Launch, Call::Prctl, none))?;
 
     network::set_up(plan)?;
-    let terminal = filesystem::set_up(plan, inherited)?;
+    let terminal = match plan.has(flag::DEGRADED) {
+        true => None,
+        false => filesystem::set_up(plan, inherited)?,
+    };
     let rulesets = landlock::prepare(plan)?;
 
     if plan.has(flag::INIT) {

@@ -101,6 +101,9 @@ impl Monitor {
         let (setup, init_end) = sys::socketpair().map_err(launch(Call::Socketpair))?;
         sys::pass_credentials(setup.borrow()).map_err(launch(Call::Setsockopt))?;
         let namespaces = plan.get(Field::CloneFlags).unwrap_or(0);
+        if plan.has(flag::DEGRADED) {
+            sys::adopt_orphans().map_err(launch(Call::Prctl))?;
+        }
         let (ours, outside) = match userns::is_wanted(plan) {
             true => sys::socketpair().map(|(a, b)| (Some(a), Some(b))).map_err(launch(Call::Socketpair))?,
             false => (None, None),
@@ -345,9 +348,25 @@ impl Monitor {
         125
     }
 
+    /// Without a pid namespace what the program has started goes on without it;
+    /// as its processes lose their parents they become this one's children.
+    fn end_orphans(&self) {
+        if self.plan.has(flag::DEGRADED) {
+            loop {
+                sys::each_child(|pid| {
+                    let _ = sys::kill(pid, sys::SIGKILL);
+                });
+                if sys::wait(-1, true).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+
     /// pid 1 has ended: everything is measured, recorded, removed.
     fn finish(mut self) -> i32 {
         let Ok(Some(ended)) = sys::wait(self.pid, true) else { return self.give_up() };
+        self.end_orphans();
         // Its last words may still be unread.
         while self.started.is_none() {
             if let Err(fault) = self.hear(true) {

@@ -140,6 +140,9 @@ pub mod flag {
     /// Sources are opened and mounted by root outside the user namespace, and
     /// shown with its ids.
     pub const BUILDER: u64 = 1 << 10;
+    /// No namespaces: the program is a process of the host, which other walls
+    /// keep in.
+    pub const DEGRADED: u64 = 1 << 11;
 }
 
 /// Values of [`Field::Job`].
@@ -256,8 +259,8 @@ numbered! {
         /// A program that writes one of them: path, then its arguments after
         /// the process id.
         IdTool = 91,
-        /// A set of Landlock rules: rights u64 that it handles. The rules that
-        /// follow are its own.
+        /// A set of Landlock rules: rights to files u64, to the network u64, and
+        /// scopes u64 that it handles. The rules that follow are its own.
         Landlock = 93,
         /// A rule: rights u64, path inside the root.
         LandlockRule = 94,

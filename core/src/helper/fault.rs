@@ -66,6 +66,31 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
     }
 }
 
+/// Whether the fault says that an ordinary user can make no namespaces here,
+/// or has no rights in them (as AppArmor arranges it).
+pub(crate) fn refuses_namespaces(bytes: &[u8], fault: Fault) -> bool {
+    let errno = Errno::from_raw(fault.errno);
+    let refused = match (fault.step, fault.call) {
+        (Step::Launch, Call::Clone) => {
+            matches!(
+                errno,
+                Errno::EPERM
+                    | Errno::EACCES
+                    | Errno::ENOSPC
+                    | Errno::EUSERS
+                    | Errno::ENOSYS
+                    | Errno::EINVAL
+            )
+        }
+        (Step::User, Call::IdTool | Call::Write) => true,
+        (Step::Cgroup, Call::Unshare) | (Step::Network, _) | (Step::Filesystem, Call::Mount) => {
+            matches!(errno, Errno::EPERM | Errno::EACCES)
+        }
+        _ => false,
+    };
+    refused && has_user_namespace(plan::Plan::new(bytes))
+}
+
 fn has_user_namespace(plan: Option<plan::Plan<'_>>) -> bool {
     let flags = plan.and_then(|plan| plan.get(Field::CloneFlags)).unwrap_or(0);
     flags & u64::from(libc::CLONE_NEWUSER.cast_unsigned()) != 0

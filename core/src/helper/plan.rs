@@ -44,6 +44,11 @@ impl Plan {
         }
     }
 
+    /// Takes bits of the flags back.
+    pub(crate) fn without(&mut self, flags: u64) {
+        self.flags &= !flags;
+    }
+
     /// Appends a record; `write` appends its payload.
     pub(crate) fn record(&mut self, kind: Kind, write: impl FnOnce(&mut Payload<'_>)) {
         self.records.extend_from_slice(&u32::from(kind as u16).to_le_bytes());

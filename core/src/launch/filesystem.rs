@@ -155,6 +155,8 @@ fn base(plan: &mut Plan, root: &Root<'_>) {
         _ if root.sandbox.pieces.is_some() => pieces(plan, root),
         Upper::Memory => overlay(plan, root, &root.stage.join("u"), &root.stage.join("w")),
         Upper::Disk(path) => overlay(plan, root, &path.join("fs"), &path.join("work")),
+        // Nothing is mounted there.
+        Upper::Nowhere(_) => {}
         Upper::Copy(path) => plan.record(Kind::RootBind, |body| {
             body.path(&path.join("root"));
         }),

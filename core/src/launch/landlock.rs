@@ -17,6 +17,11 @@ use crate::sys;
 const ALL: u64 = (1 << 14) - 1;
 /// Truncate: version 3, Linux 6.2.
 const TRUNCATE: u64 = 1 << 14;
+/// Bind and connect TCP sockets: version 4.
+const TCP: u64 = 3;
+/// Scopes of version 6.
+const ABSTRACT_SOCKETS: u64 = 1;
+const SIGNALS: u64 = 2;
 /// Those that a file can have that is no directory.
 const OF_FILES: u64 = 1 | (1 << 1) | (1 << 2) | TRUNCATE;
 /// Execute, read a file, read a directory.
@@ -41,11 +46,11 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec) -> Result<()> {
         let message = "security.landlock: required needs no_new_privileges";
         return Err(Error::invalid(Stage::User, message));
     }
-    ruleset(plan, all);
+    ruleset(plan, [all, 0, 0]);
     rule(plan, all, Path::new("/"));
     if spec.read_only {
         let writing = all & !READING;
-        ruleset(plan, writing);
+        ruleset(plan, [writing, 0, 0]);
         // The kernel's own file systems and the devices have rules of their own.
         for own in ["/dev", "/proc"] {
             rule(plan, writing, Path::new(own));
@@ -59,9 +64,39 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec) -> Result<()> {
     Ok(())
 }
 
-fn ruleset(plan: &mut Plan, rights: u64) {
+/// What a process without namespaces may do with a file, or with a directory
+/// and all below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Read and execute.
+    Read,
+    /// Everything.
+    Write,
+}
+
+/// Begins a wall that closes all files, abstract sockets, signals to others,
+/// and with `network` TCP (version 6, Linux 6.12).
+pub(super) fn closed(plan: &mut Plan, network: bool) {
+    let tcp = if network { TCP } else { 0 };
+    ruleset(plan, [ALL | TRUNCATE, tcp, ABSTRACT_SOCKETS | SIGNALS]);
+}
+
+/// Opens the wall for one path of the host; one that does not exist needs no
+/// rule.
+pub(super) fn allow(plan: &mut Plan, rights: Rights, path: &Path) {
+    let Ok(found) = path.metadata() else { return };
+    let rights = match rights {
+        Rights::Read => READING,
+        Rights::Write => ALL | TRUNCATE,
+    };
+    rule(plan, if found.is_dir() { rights } else { rights & OF_FILES }, path);
+}
+
+fn ruleset(plan: &mut Plan, handled: [u64; 3]) {
     plan.record(Kind::Landlock, |body| {
-        body.u64(rights);
+        for bits in handled {
+            body.u64(bits);
+        }
     });
 }
 

@@ -18,6 +18,8 @@ use crate::helper::fault;
 pub(super) enum Failure {
     /// The root's overlay cannot be mounted here.
     NoOverlay(Error),
+    /// Namespaces cannot be made here.
+    NoNamespaces(Error),
     /// Anything else.
     Other(Error),
 }
@@ -30,7 +32,8 @@ impl From<Error> for Failure {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
-        let (Failure::NoOverlay(error) | Failure::Other(error)) = failure;
+        let (Failure::NoOverlay(error) | Failure::NoNamespaces(error) | Failure::Other(error)) =
+            failure;
         error
     }
 }
@@ -83,8 +86,11 @@ pub(super) fn verdict(
 
 fn failed(plan: &[u8], fault: Fault) -> Failure {
     let error = fault::error(plan, fault);
-    match fault::refuses_overlay(plan, fault) {
-        true => Failure::NoOverlay(error),
-        false => Failure::Other(error),
+    if fault::refuses_overlay(plan, fault) {
+        Failure::NoOverlay(error)
+    } else if fault::refuses_namespaces(plan, fault) {
+        Failure::NoNamespaces(error)
+    } else {
+        Failure::Other(error)
     }
 }

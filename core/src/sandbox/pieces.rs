@@ -41,6 +41,31 @@ fn take_with(root: &Path, also: &[&Path], mounts: Vec<PathBuf>) -> Vec<Piece> {
     taker.pieces
 }
 
+/// The files and directories of the host that a container of the host sees:
+/// where something below one is hidden, its parts.
+pub(super) fn visible(root: &Path) -> Vec<PathBuf> {
+    let mut visible = Vec::new();
+    let hidden = hidden(root, &[]);
+    let kernel = ["proc", "sys", "dev"].map(Path::new);
+    let mut open = vec![PathBuf::new()];
+    while let Some(directory) = open.pop() {
+        let entries = fs::read_dir(root.join(&directory)).into_iter().flatten().flatten();
+        for path in entries.map(|entry| directory.join(entry.file_name())) {
+            let below = hidden.iter().any(|(other, _)| other.starts_with(&path));
+            let is_hidden = hidden.iter().any(|(other, _)| *other == path);
+            let found = fs::symlink_metadata(root.join(&path));
+            match found.map(|found| found.file_type()) {
+                _ if is_hidden || kernel.contains(&path.as_path()) => {}
+                Ok(kind) if kind.is_dir() && below => open.push(path),
+                Ok(kind) if kind.is_dir() || kind.is_file() => visible.push(root.join(path)),
+                _ => {}
+            }
+        }
+    }
+    visible.sort();
+    visible
+}
+
 /// All mount points but `/`, relative to it (proc_pid_mountinfo(5)).
 fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
     let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));

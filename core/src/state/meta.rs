@@ -58,6 +58,9 @@ pub enum RootMount {
     /// A private copy, because no overlay can be mounted there. It lies on
     /// disk, whatever `writable` says.
     Copy,
+    /// The host's own: no namespaces can be made here, and the caller allows
+    /// to do without ([`crate::spec::Degraded`]).
+    Degraded,
 }
 
 impl Meta {

@@ -25,8 +25,10 @@ pub(super) fn prepare(plan: Plan<'_>) -> Result<Rulesets, Fault> {
         let failed = |call| at(Step::User, call, record.index);
         match record.kind {
             Kind::Landlock => {
-                let rights = body.u64().ok_or(broken)?;
-                let ruleset = sys::landlock_ruleset(rights).map_err(failed(Call::Landlock))?;
+                let mut number = || body.u64().ok_or(broken);
+                let (rights, network, scopes) = (number()?, number()?, number()?);
+                let handled = [rights, network, scopes];
+                let ruleset = sys::landlock_ruleset(handled).map_err(failed(Call::Landlock))?;
                 add_streams(plan, &ruleset, rights);
                 *rulesets.get_mut(made).ok_or(broken)? = Some(ruleset);
                 made = made.saturating_add(1);

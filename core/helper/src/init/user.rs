@@ -23,6 +23,13 @@ pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), F
         }
     }
 
+    // Without namespaces the user is the caller already, and has no rights.
+    if plan.has(flag::DEGRADED) {
+        sys::capset(0, 0, 0).map_err(failed(Call::Capset))?;
+        sys::ambient_clear().map_err(failed(Call::Prctl))?;
+        return sys::no_new_privs().map_err(failed(Call::Prctl));
+    }
+
     // The bounding set needs CAP_SETPCAP, so it comes before the capabilities
     // go. EINVAL: the kernel has no further capabilities.
     let bounding = number(Field::CapBounding);

@@ -87,6 +87,12 @@ pub(crate) fn die_with_parent() -> Result<()> {
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0).map(drop)
 }
 
+/// Processes below this one that lose their parents become its children.
+pub(crate) fn adopt_orphans() -> Result<()> {
+    const PR_SET_CHILD_SUBREAPER: usize = 36;
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0).map(drop)
+}
+
 pub(crate) fn set_name(name: &CStr) {
     const PR_SET_NAME: usize = 15;
     let _ = prctl(PR_SET_NAME, super::text(name), 0);

@@ -2,10 +2,15 @@
 
 use super::{BorrowedFd, Fd, Result, address, call};
 
-/// A set of rules that handles these rights to files.
-pub(crate) fn landlock_ruleset(rights: u64) -> Result<Fd> {
-    let attributes = [rights];
-    let size = size_of_val(&attributes);
+/// A set of rules that handles these rights to files and to the network, and
+/// these scopes.
+pub(crate) fn landlock_ruleset(attributes: [u64; 3]) -> Result<Fd> {
+    // Older kernels know a shorter structure only.
+    let size = match attributes {
+        [_, 0, 0] => 8,
+        [_, _, 0] => 16,
+        _ => 24,
+    };
     Fd::made(call!(LANDLOCK_CREATE_RULESET, address(&attributes), size, 0)?)
 }
 

@@ -156,6 +156,21 @@ fn each_descriptor(mut each: impl FnMut(i32)) {
     }
 }
 
+/// Calls `each` with the process id of every child of this process, as
+/// `/proc/thread-self/children` has them (proc_pid_tid_children(5)).
+pub(crate) fn each_child(mut each: impl FnMut(i32)) {
+    let Ok(file) = super::open(Fd::CWD, c"/proc/thread-self/children", super::O_RDONLY, 0) else {
+        return;
+    };
+    let mut buffer = [0_u8; 4096];
+    let length = super::read(file.borrow(), &mut buffer).unwrap_or(0);
+    // A number that is cut is found whole the next time.
+    let text = buffer.get(..length).unwrap_or(&[]);
+    let whole = text.iter().rposition(|byte| *byte == b' ').unwrap_or(0);
+    let words = text.get(..whole).unwrap_or(&[]).split(|byte| *byte == b' ');
+    words.filter_map(super::decimal).filter(|pid| *pid > 1).for_each(&mut each);
+}
+
 /// Blocks all signals of this process, or none.
 pub(crate) fn block_signals(block: bool) {
     const SIG_SETMASK: usize = 2;

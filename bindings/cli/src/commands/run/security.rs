@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use libctr::spec::{Landlock, RunSpec, Seccomp, UserNamespace};
+use libctr::spec::{Degraded, Landlock, RunSpec, Seccomp, UserNamespace};
 use libctr::{Error, Stage};
 
 use super::wrong;
@@ -27,6 +27,10 @@ pub(super) struct Confinement {
     /// User namespace
     #[arg(long, value_enum)]
     userns: Option<UserNs>,
+    /// Where no namespaces can be made and the image is the host, run it all
+    /// the same, behind Landlock, seccomp and limits only
+    #[arg(long)]
+    degraded: bool,
 }
 
 /// The user namespaces that need no maps.
@@ -44,6 +48,9 @@ impl Confinement {
         spec.security.capabilities.drop.extend(self.cap_drop.iter().cloned());
         for option in &self.options {
             apply(option, spec)?;
+        }
+        if self.degraded {
+            spec.degraded = Degraded::Allow;
         }
         match self.userns {
             Some(UserNs::Auto) => spec.security.user_namespace = UserNamespace::Auto,
