@@ -150,6 +150,13 @@ impl Users {
         self.writer == Writer::Single
     }
 
+    /// Whether programs can be in groups beside their first.
+    pub(crate) fn has_groups(&self) -> bool {
+        // A namespace inherits the refusal of the one it is made in.
+        let denied = || fs::read_to_string("/proc/thread-self/setgroups");
+        !self.is_single() && !denied().is_ok_and(|text| text.trim_end() == "deny")
+    }
+
     /// The host's id of a user of the container.
     pub(crate) fn host_uid(&self, uid: u32) -> Option<u32> {
         outside(&self.uids, uid)
@@ -186,6 +193,11 @@ impl Users {
             let message = "groups: without subordinate ids a container has one group only";
             return Err(Error::new(Stage::User, ErrorKind::Unsupported, message).with_hint(hint));
         }
+        if groups && !self.has_groups() {
+            let message = "groups: setgroups is denied in the user namespace of the caller";
+            return Err(Error::new(Stage::User, ErrorKind::Unsupported, message)
+                .with_hint("map its groups with newgidmap, as unshare --map-groups does"));
+        }
         let missing = |what: &str, id| {
             let message = format!("{what} {id} is not mapped into the container's user namespace");
             Err(Error::invalid(Stage::User, message).with_hint(hint))
@@ -199,7 +211,7 @@ impl Users {
 
     /// Writes what makes the namespace.
     pub(crate) fn write(&self, plan: &mut Plan) {
-        plan.flag(flag::NO_SETGROUPS, self.is_single());
+        plan.flag(flag::NO_SETGROUPS, !self.has_groups());
         plan.flag(flag::BUILDER, self.has_builder());
         let root = self.host_uid(0).is_some() && self.host_gid(0).is_some();
         plan.flag(flag::ROOT_IDS, root);

@@ -196,6 +196,8 @@ pub mod option {
     pub const BIND: u32 = 1 << 6;
     /// bind: device nodes in it cannot be opened.
     pub const NODEV: u32 = 1 << 7;
+    /// overlay: it is a part of the root, and read-only where that is.
+    pub const PART: u32 = 1 << 8;
 }
 
 /// A bit of a file system's flags that is ours and not the kernel's.

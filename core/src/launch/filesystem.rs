@@ -63,14 +63,14 @@ pub(super) struct Root<'a> {
 
 /// Writes all records of the file system.
 pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<()> {
-    base(plan, root);
+    base(plan, spec, root);
     kernel(plan, root, spec.network == Network::Host);
     devices::write(plan, root.devices);
     files(plan, spec, root)?;
     for (index, view) in root.sandbox.views.iter().enumerate() {
         let View { path, prepared } = view;
         let base = root.stage.join(format!("v{index}"));
-        copy_on_write(plan, root, &base, path, path, prepared, false);
+        copy_on_write(plan, root, &base, path, path, prepared, part(spec, path));
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
         add_mount(plan, root, index, mount)?;
@@ -146,13 +146,13 @@ pub(super) fn top(top: RootDirectory) -> UpperDirectory {
     UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false }
 }
 
-fn base(plan: &mut Plan, root: &Root<'_>) {
+fn base(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) {
     // Copy-on-write views lie there in any case.
     plan.record(Kind::Stage, |body| {
         body.path(root.stage).string("mode=0700");
     });
     match root.upper {
-        _ if root.sandbox.pieces.is_some() => pieces(plan, root),
+        _ if root.sandbox.pieces.is_some() => pieces(plan, spec, root),
         Upper::Memory => overlay(plan, root, &root.stage.join("u"), &root.stage.join("w")),
         Upper::Disk(path) => overlay(plan, root, &path.join("fs"), &path.join("work")),
         // Nothing is mounted there.
@@ -184,7 +184,7 @@ fn overlay(plan: &mut Plan, root: &Root<'_>, upper: &Path, work: &Path) {
 }
 
 /// A root of parts of the host's own.
-fn pieces(plan: &mut Plan, root: &Root<'_>) {
+fn pieces(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) {
     let place = match root.upper {
         Upper::Disk(path) => path,
         _ => root.stage,
@@ -213,7 +213,7 @@ fn pieces(plan: &mut Plan, root: &Root<'_>) {
             }),
             Piece::View(View { path, prepared }) => {
                 let base = place.join(format!("p{index}"));
-                copy_on_write(plan, root, &base, path, path, prepared, false);
+                copy_on_write(plan, root, &base, path, path, prepared, part(spec, path));
             }
         }
     }
@@ -347,7 +347,8 @@ fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> R
             }
             let read_only = mount.is_read_only();
             let base = root.stage.join(format!("c{index}"));
-            copy_on_write(plan, root, &base, source, &mount.target, &[], read_only);
+            let flags = if read_only { option::READ_ONLY } else { 0 };
+            copy_on_write(plan, root, &base, source, &mount.target, &[], flags);
         }
     }
     Ok(())
@@ -360,6 +361,15 @@ fn metadata(index: usize, source: &Path) -> Result<Metadata> {
     })
 }
 
+/// The flag of a view that belongs to the root and is as read-only as that;
+/// what a mount of the caller's covers belongs to him.
+fn part(spec: &RunSpec, path: &Path) -> u32 {
+    match spec.mounts.iter().any(|mount| path.starts_with(&mount.target)) {
+        true => 0,
+        false => option::PART,
+    }
+}
+
 /// A view of a directory of the host whose changes stay in `base`.
 fn copy_on_write(
     plan: &mut Plan,
@@ -368,7 +378,7 @@ fn copy_on_write(
     source: &Path,
     target: &Path,
     prepared: &[UpperDirectory],
-    read_only: bool,
+    flags: u32,
 ) {
     let (upper, work) = (base.join("u"), base.join("w"));
     root.directory(plan, base, &plain(0o700));
@@ -383,9 +393,8 @@ fn copy_on_write(
     for made in prepared {
         root.directory(plan, &upper.join(&made.path), made);
     }
-    let read_only = if read_only { option::READ_ONLY } else { 0 };
     plan.record(Kind::Overlay, |body| {
-        let flags = read_only | root.overlay();
+        let flags = flags | root.overlay();
         body.u32(flags).path(source).path(inside(target)).path(&upper).path(&work);
         // Where it can be mounted meanwhile, by a builder.
         body.path(&root.stage.join("m"));
