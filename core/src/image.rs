@@ -25,6 +25,7 @@ mod dir;
 mod import;
 mod limits;
 mod load;
+mod notes;
 mod reference;
 mod save;
 mod source;

@@ -36,6 +36,10 @@ const SETGID: u64 = 1 << 6;
 const SETUID: u64 = 1 << 7;
 const SYS_ADMIN: u64 = 1 << 21;
 
+/// What gives a user more ids than his own.
+pub(crate) const ADD_IDS: &str =
+    "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";
+
 /// A user namespace to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Users {
@@ -184,9 +188,7 @@ impl Users {
     /// `InvalidInput` with the id, and what would map it.
     pub(crate) fn check(&self, uid: u32, gid: u32, groups: bool) -> Result<()> {
         let hint = match self.writer {
-            Writer::Single => {
-                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
-            }
+            Writer::Single => ADD_IDS,
             _ => "add a range with it to security.user_namespace",
         };
         if groups && self.is_single() {

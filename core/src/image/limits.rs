@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::notes::Notes;
 
 /// Upper bounds for one load or import. All are settable; reaching one ends
 /// the load with an error that names it and leaves the store as it was.
@@ -92,6 +93,8 @@ pub(crate) struct Budget<'a> {
     unpacked: AtomicU64,
     entries: AtomicU64,
     stop: AtomicBool,
+    /// What will be said when it has succeeded.
+    pub(crate) notes: Notes,
 }
 
 impl fmt::Debug for Budget<'_> {
@@ -119,6 +122,7 @@ impl<'a> Budget<'a> {
             unpacked: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            notes: Notes::default(),
         }
     }
 

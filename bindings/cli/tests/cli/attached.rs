@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::bench::{Bench, Ran, appears, groups, signal, until};
+use crate::bench::{Bench, Ran, appears, groups, is_root, signal, until};
 
 /// Says which signals came, on its output and in a file; ends with TERM.
 const LISTENER: &str = "say() { echo $1; echo $1 >> /mnt/said; }; trap 'say int' INT; \
@@ -60,7 +60,8 @@ fn container_ends_with_a_ctrun_that_is_killed() {
     let options = ["--rm", "--name", "mine", "--cidfile", file.to_str().expect("path")];
     let mut child = bench.attached(&options, "sleep 600 & sleep 601");
     let id = appears(&file);
-    assert!(!groups(&id).is_empty());
+    // An ordinary user may have no place for any.
+    assert!(!groups(&id).is_empty() || !is_root());
     assert_eq!(bench.ctrun(&["ps", "-q", "--no-trunc"]).good(), format!("{id}\n"));
     signal(&child, Signal::SIGKILL);
     child.wait().expect("ctrun");

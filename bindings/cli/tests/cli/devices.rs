@@ -8,7 +8,7 @@ const LOG: &str = "if (: </dev/log) 2>/dev/null; then echo readable; fi
 
 #[test]
 fn device_is_given_as_far_as_it_says() {
-    let bench = Bench::new();
+    let Some(bench) = Bench::of_root() else { return };
     let run = |device: &str| {
         let words = ["run", "--rm", "--cap-add", "SYSLOG", "--device", device];
         bench.ctrun(&[&words[..], &["host", "sh", "-c", LOG]].concat()).good()

@@ -1,6 +1,6 @@
 //! `ctrun features` against what really works.
 
-use crate::bench::Bench;
+use crate::bench::{Bench, is_root};
 
 fn is_available(bench: &Bench, name: &str) -> bool {
     let list = bench.ctrun(&["features", "--format", "json"]).json();
@@ -15,7 +15,7 @@ fn table_has_a_line_for_each() {
     let list = bench.ctrun(&["features", "--format", "json"]).json();
     assert_eq!(text.lines().count(), list.as_array().expect("list").len() + 1);
     assert!(text.starts_with("FEATURE"), "{text}");
-    assert!(is_available(&bench, "privileges.root"));
+    assert_eq!(is_available(&bench, "privileges.root"), is_root());
 }
 
 #[test]

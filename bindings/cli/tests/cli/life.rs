@@ -64,7 +64,7 @@ fn kill_sends_a_signal() {
 
 #[test]
 fn pause_stops_everything_until_unpause() {
-    let bench = Bench::new();
+    let Some(bench) = Bench::limited() else { return };
     let id = bench.detached(&["--name", "busy"], "while :; do :; done");
     assert_eq!(bench.ctrun(&["pause", "busy"]).good(), "busy\n");
     let used = || {
@@ -86,7 +86,7 @@ fn pause_stops_everything_until_unpause() {
 
 #[test]
 fn paused_container_can_be_ended_in_each_way() {
-    let bench = Bench::new();
+    let Some(bench) = Bench::limited() else { return };
     for verb in [&["stop", "-t", "20"][..], &["kill"], &["rm", "-f"]] {
         listening(&bench, &["--rm", "--name", "still"], POLITE);
         bench.ctrun(&["pause", "still"]).good();

@@ -14,7 +14,7 @@ fn time_that_has_passed_is_124() {
 
 #[test]
 fn processor_time_that_is_used_up_is_124() {
-    let bench = Bench::new();
+    let Some(bench) = Bench::limited() else { return };
     let script = "while :; do :; done";
     let ran = bench.ctrun(&["run", "--rm", "--cpu-time", "0.1", "host", "sh", "-c", script]);
     assert_eq!(ran.bad(124), "ctrun: killed: out of processor time (--cpu-time)\n");
@@ -31,7 +31,7 @@ fn program_may_end_by_itself_within_its_grace() {
 
 #[test]
 fn memory_that_has_run_out_is_137() {
-    let bench = Bench::new();
+    let Some(bench) = Bench::limited() else { return };
     let ran = bench.ctrun(&["run", "-m", "16m", "--name", "big", "host", "tail", "/dev/zero"]);
     assert_eq!(ran.bad(137), "ctrun: killed by the kernel: out of memory (--memory)\n");
     let list = bench.ctrun(&["ps", "-a"]).good();
@@ -70,7 +70,7 @@ fn limits_of_processes_are_set() {
 
 #[test]
 fn options_of_docker_become_the_document() {
-    let bench = Bench::new();
+    let Some(bench) = Bench::limited() else { return };
     let options = [
         "-m64m",
         "--memory-swap",
