@@ -177,13 +177,15 @@ fn is_system(directory: &str) -> bool {
 /// guess, and refuses what somebody else has put there or can write to.
 fn claim(path: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    let found = match made.and_then(|()| fs::symlink_metadata(path)) {
-        Ok(found) => found,
-        Err(error) => return Err(Error::io(Stage::State, format!("mkdir({path:?})"), error)),
-    };
-    let refusal = if found.uid() != geteuid().as_raw() {
-        format!("{path:?} belongs to user {}", found.uid())
-    } else if found.is_dir() && found.mode() & 0o022 != 0 {
+    let failed = |error| Error::io(Stage::State, format!("mkdir({path:?})"), error);
+    made.map_err(failed)?;
+    // A link is somebody's, too.
+    let link = fs::symlink_metadata(path).map_err(failed)?;
+    let found = fs::metadata(path).map_err(failed)?;
+    let own = geteuid().as_raw();
+    let refusal = if let Some(other) = [link.uid(), found.uid()].into_iter().find(|id| *id != own) {
+        format!("{path:?} belongs to user {other}")
+    } else if found.mode() & 0o022 != 0 {
         format!("{path:?} can be written to by others (mode {:o})", found.mode() & 0o7777)
     } else {
         return Ok(());

@@ -189,7 +189,11 @@ impl Users {
     pub(crate) fn check(&self, uid: u32, gid: u32, groups: bool) -> Result<()> {
         let hint = match self.writer {
             Writer::Single => ADD_IDS,
-            _ => "add a range with it to security.user_namespace",
+            Writer::Tools(_) => {
+                "add a range with it to security.user_namespace; as root: usermod --add-subuids \
+                 FIRST-LAST --add-subgids FIRST-LAST USER gives the user more ids"
+            }
+            Writer::Root { .. } => "add a range with it to security.user_namespace",
         };
         if groups && self.is_single() {
             let message = "groups: without subordinate ids a container has one group only";

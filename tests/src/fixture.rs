@@ -39,7 +39,7 @@ pub struct Fixture {
 #[must_use]
 pub fn fixture() -> Option<Fixture> {
     static REFUSED: OnceLock<Option<String>> = OnceLock::new();
-    let fixture = Fixture::new();
+    let fixture = Fixture::take();
     let refused = REFUSED.get_or_init(|| {
         if is_root() {
             return None;
@@ -63,7 +63,9 @@ pub fn fixture() -> Option<Fixture> {
 }
 
 impl Fixture {
-    fn new() -> Fixture {
+    /// A fixture, whether a container can be run here or not.
+    #[must_use]
+    pub fn take() -> Fixture {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let directory =

@@ -16,10 +16,12 @@ mod fixture;
 mod host;
 mod leaks;
 mod skip;
+mod user;
 
 pub use fixture::{Fixture, fixture, probe_path};
 pub use host::{HostState, session_keyring};
 pub use skip::{as_root, as_user, images, in_vm, is_root, runs, skip, skip_as_user};
+pub use user::{below, own_ids, subordinate, user_fixture};
 
 use std::time::{Duration, Instant};
 

@@ -16,8 +16,7 @@ const INSIDE: &str = "LIBCTR_TEST_NO_NAMESPACES";
 /// Runs `test` of this file where namespaces are forbidden.
 fn without_namespaces(test: &str, inside: impl FnOnce(&Fixture)) {
     if std::env::var_os(INSIDE).is_some() {
-        let fixture = fixture().expect("a fixture");
-        return inside(&fixture);
+        return inside(&Fixture::take());
     }
     let myself = std::env::current_exe().expect("a path");
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";

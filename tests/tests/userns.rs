@@ -263,7 +263,10 @@ fn zero_mapped_to_zero_is_still_no_root_of_the_machine() {
         fixture.answer(&spec)
     };
     let identity = || map(&[(0, 0, 65_536)]);
-    for path in ["/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/proc/sys/vm/swappiness"] {
+    for path in ["/proc/sys/kernel/hostname", "/proc/sys/vm/swappiness", "/proc/sysrq-trigger"] {
+        if !Path::new(path).exists() {
+            continue;
+        }
         let answer = ask(identity(), &["write", path, "1"]);
         assert!(matches!(answer.as_str(), "error 13" | "error 30"), "{path}: {answer}");
     }

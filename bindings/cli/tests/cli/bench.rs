@@ -75,7 +75,7 @@ impl Bench {
         }
         let refused = "cgroup: limits.memory cannot be enforced: ";
         assert!(ran.code == 125 && ran.err.contains(refused), "{ran:?}");
-        assert!(ran.err.contains("; "), "no hint: {}", ran.err);
+        assert!(ran.err.contains("\nhint: "), "no hint: {}", ran.err);
         skip_as_user(&ran.err);
         None
     }
