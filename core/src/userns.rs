@@ -134,6 +134,16 @@ impl Users {
         } else if is_self(uids, euid) && is_self(gids, egid) {
             Writer::Single
         } else {
+            // The container's own files are the caller's.
+            for (what, maps, own) in [("user", uids, euid), ("group", gids, egid)] {
+                if inside(maps, own).is_none() {
+                    let message = format!(
+                        "security.user_namespace: the maps do not have the caller's own {what} {own}"
+                    );
+                    return Err(Error::invalid(Stage::User, message)
+                        .with_hint("map it to any id of the container"));
+                }
+            }
             Writer::Tools(subordinate::tools().ok_or_else(|| {
                 let message = "security.user_namespace: these maps need newuidmap and newgidmap, \
                      which are not installed";

@@ -77,7 +77,7 @@ fn read_only_root_is_so_in_all_its_parts_without_landlock() {
     let source = fixture.directory("source");
     let words = [
         "write",
-        "/etc/passwd",
+        "/etc/libctr-new",
         "x",
         ",",
         "mkdir",

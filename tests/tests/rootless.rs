@@ -85,10 +85,13 @@ fn id_beyond_the_maps_is_refused_with_what_would_map_it() {
 fn groups_are_given_where_there_are_any() {
     let Some(fixture) = user_fixture() else { return };
     let mut spec = fixture.probe(&["groups"]);
-    assert_eq!(fixture.answer(&spec), if subordinate().is_some() { "0" } else { "" });
+    // Without subordinate ids those of the caller cannot be given up.
+    let found = fixture.answer(&spec);
+    let may_stay = |group| group == "0" || (subordinate().is_none() && group == "65534");
+    assert!(found.split_whitespace().all(may_stay), "{found}");
     spec.groups = vec!["7".into(), "44".into()];
     if subordinate().is_some() {
-        assert_eq!(words(&fixture.answer(&spec)), "7 44");
+        assert_eq!(words(&fixture.answer(&spec)), "0 7 44");
         return;
     }
     let (kind, stage, errno, text) = fixture.refusal(&spec);
@@ -115,10 +118,12 @@ fn namespace_of_the_host_is_denied() {
 fn maps_of_ones_own_ids_are_granted_and_others_are_not() {
     let Some(fixture) = user_fixture() else { return };
     let mut spec = fixture.probe(&MAPS[..5]);
-    let mut ask = |uids: (u32, u32), gids: (u32, u32)| {
-        let map = |(host, size)| vec![IdMap { container: 0, host, size }];
+    let mut ask = |uids: &[(u32, u32, u32)], gids: &[(u32, u32, u32)]| {
+        let maps = |maps: &[(u32, u32, u32)]| {
+            maps.iter().map(|&(container, host, size)| IdMap { container, host, size }).collect()
+        };
         spec.security.user_namespace =
-            UserNamespace::Map { uid_maps: map(uids), gid_maps: map(gids) };
+            UserNamespace::Map { uid_maps: maps(uids), gid_maps: maps(gids) };
         match fixture.try_start(&spec) {
             Ok(container) => {
                 let output = container.output(b"", &spec.limits).expect("output");
@@ -128,15 +133,22 @@ fn maps_of_ones_own_ids_are_granted_and_others_are_not() {
         }
     };
     let [uid, gid] = own_ids();
-    assert_eq!(ask((uid, 1), (gid, 1)), Ok(format!("0 {uid} 1 0 {gid} 1")));
+    assert_eq!(ask(&[(0, uid, 1)], &[(0, gid, 1)]), Ok(format!("0 {uid} 1 0 {gid} 1")));
     if let Some([(uids, _), (gids, _)]) = subordinate() {
-        let found = ask((uids + 5, 10), (gids + 5, 10));
-        assert_eq!(found, Ok(format!("0 {} 10 0 {} 10", uids + 5, gids + 5)));
+        let (uids, gids) = (uids + 5, gids + 5);
+        let found = ask(&[(0, uids, 10), (10, uid, 1)], &[(0, gids, 10), (10, gid, 1)]);
+        assert_eq!(found, Ok(format!("0 {uids} 10 10 {uid} 1 0 {gids} 10 10 {gid} 1")));
     }
     // The machine's root is nobody's.
-    let (kind, stage, errno, text) = ask((0, 1), (0, 1)).expect_err("not his");
+    let found = ask(&[(0, uid, 1), (1, 0, 1)], &[(0, gid, 1), (1, 0, 1)]);
+    let (kind, stage, errno, text) = found.expect_err("not his");
     assert_eq!((kind, stage, errno), (ErrorKind::Denied, Stage::User, Some(libc::EPERM)), "{text}");
     assert!(text.contains("newuidmap") && text.contains("/etc/subuid"), "{text}");
+    // Nobody could reach the container's own files.
+    let (kind, stage, _, text) = ask(&[(0, 0, 1)], &[(0, gid, 1)]).expect_err("not his");
+    assert_eq!((kind, stage), (ErrorKind::InvalidInput, Stage::User));
+    let message = "user: security.user_namespace: the maps do not have the caller's own user ";
+    assert!(text.starts_with(message), "{text}");
 }
 
 /// A run of a shell in the host's root that keeps its upper layer on disk.
