@@ -8,6 +8,8 @@
 //! Dropping a handle never ends the container. An attached container ends
 //! with its host process.
 
+mod descriptor;
+mod held;
 mod info;
 mod life;
 mod log;
@@ -24,6 +26,7 @@ use nix::errno::Errno;
 use nix::libc;
 use once_cell::sync::OnceCell;
 
+use held::Held;
 use life::Life;
 
 pub use info::{Info, RootMount, Status};
@@ -59,6 +62,7 @@ pub struct Container {
     /// The caller's ends of standard input, output and error.
     streams: Mutex<[Option<OwnedFd>; 3]>,
     terminal: Mutex<Option<OwnedFd>>,
+    listener: Mutex<Option<OwnedFd>>,
 }
 
 /// What a start leaves in the host.
@@ -68,6 +72,7 @@ pub(crate) struct Started {
     pub(crate) pidfd: OwnedFd,
     pub(crate) exit: File,
     pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) listener: Option<OwnedFd>,
     pub(crate) streams: [Option<OwnedFd>; 3],
 }
 
@@ -84,14 +89,15 @@ impl Container {
             meta,
             owner: std::process::id(),
             life: OnceCell::with_value(Life {
-                helper: Some(started.helper),
-                init: Some(started.pidfd),
+                helper: Some(Held::Pidfd(started.helper)),
+                init: Some(Held::Pidfd(started.pidfd)),
                 pid: Some(started.pid),
             }),
             exit: started.exit,
             record: Mutex::new(None),
             streams: Mutex::new(started.streams),
             terminal: Mutex::new(started.terminal),
+            listener: Mutex::new(started.listener),
         }
     }
 
@@ -110,6 +116,7 @@ impl Container {
             record: Mutex::new(None),
             streams: Mutex::new([None, None, None]),
             terminal: Mutex::new(None),
+            listener: Mutex::new(None),
         })
     }
 
@@ -150,7 +157,7 @@ impl Container {
         let Some(life) = self.begun(deadline)? else { return Ok(None) };
         if let Some(helper) = &life.helper {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if !wait::until_readable(helper.as_fd(), left)? {
+            if !helper.until_ended(left)? {
                 return Ok(None);
             }
             // Only where the host is the first process of its pid namespace
@@ -173,45 +180,12 @@ impl Container {
         if let Some(init) = &life.init {
             // A program that is pid 1 itself can undo that (PR_SET_PDEATHSIG).
             let _ = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL);
-            wait::until_readable(init.as_fd(), Some(LAST_BREATH))?;
+            init.until_ended(Some(LAST_BREATH))?;
             sys::reap_pidfd(init.as_fd());
         }
         // What cannot be removed now is tried again at the next opening.
         let _ = state::bury(self.runtime.run_directory(), &self.dir);
         Ok(Exit::lost())
-    }
-
-    /// A descriptor for event loops: readable once the container has ended,
-    /// and from then on. `None`: it had ended when this handle was opened, or
-    /// another process is still starting it.
-    /// C: `ctr_container_event_fd`.
-    #[doc(alias = "ctr_container_event_fd")]
-    #[must_use]
-    pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.helper.as_ref().map(AsFd::as_fd)
-    }
-
-    /// The pidfd of the container's pid 1. C: `ctr_container_pidfd`.
-    #[doc(alias = "ctr_container_pidfd")]
-    #[must_use]
-    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.init.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Takes the caller's end of standard input (0), output (1) or error (2),
-    /// where [`crate::Stdio::Pipe`] was asked for. Each can be taken once.
-    /// C: `ctr_container_take_fd`.
-    #[doc(alias = "ctr_container_take_fd")]
-    #[must_use]
-    pub fn take_stream(&self, number: usize) -> Option<OwnedFd> {
-        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        streams.get_mut(number).and_then(Option::take)
-    }
-
-    /// Takes the master end of the terminal, where `tty` was asked for.
-    #[must_use]
-    pub fn take_terminal(&self) -> Option<OwnedFd> {
-        self.terminal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
     /// Sends a signal to the program. SIGKILL ends the whole container, also
@@ -236,7 +210,7 @@ impl Container {
         if signal == libc::SIGSTOP
             && let Some(pids) = self.dir.pids()?
         {
-            let program = sys::pidfd_open(pids.program).map_err(failed)?;
+            let program = sys::signal_handle(pids.program).map_err(failed)?;
             // The number was still the program's if pid 1 lives.
             self.running()?;
             return sys::pidfd_send_signal(program.as_fd(), signal).map_err(failed);
@@ -256,9 +230,7 @@ impl Container {
     fn alive(&self) -> Result<&Life> {
         let life = self.life().ok_or_else(|| self.not_running())?;
         match &life.helper {
-            Some(helper) if !wait::until_readable(helper.as_fd(), Some(Duration::ZERO))? => {
-                Ok(life)
-            }
+            Some(helper) if !helper.until_ended(Some(Duration::ZERO))? => Ok(life),
             _ => Err(self.not_running()),
         }
     }

@@ -1,6 +1,6 @@
 //! The run pipeline on the host's side, in order:
 //!
-//! root → process → groups → streams → state directory → plan → helper → verdict
+//! root → process → filter → groups → streams → state directory → plan → helper → verdict
 //!
 //! Everything that can fail for the caller's reasons fails before a process
 //! exists. What is made before the helper runs is recorded first and undone
@@ -17,6 +17,7 @@ pub(crate) mod groups;
 mod landlock;
 mod oci;
 mod root;
+mod seccomp;
 mod security;
 mod stdio;
 mod verdict;
@@ -28,7 +29,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
-use libctr_helper::plan::Field;
+use libctr_helper::plan::{Field, flag};
+use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
@@ -42,13 +44,14 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Degraded, Network, Root, RunSpec, Seccomp, Writable};
+use crate::spec::{Degraded, Network, Root, RunSpec, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
 use devices::Devices;
 use root::RootParts;
-use verdict::{Failure, verdict};
+use seccomp::Filter;
+use verdict::{Executed, Failure, verdict};
 
 /// What a run needs that no document can carry.
 #[derive(Debug, Default)]
@@ -80,8 +83,9 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     if let Some(users) = &users {
         users.check(process.uid, process.gid, !spec.groups.is_empty())?;
     }
+    let filter = seccomp::filter(spec, security::bounding(spec, users.as_ref())?)?;
     let devices = devices::resolve(spec, users.is_some())?;
-    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter, options.cancel)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -96,6 +100,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         id: &id,
         hostname: &hostname,
         process: &process,
+        filter: filter.as_ref(),
         users: users.as_ref(),
         devices: &devices,
         setup: &setup,
@@ -111,7 +116,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
             attempt(&start, &copy).map_err(|failure| Error::from(failure).with_source(first))?
         }
         Err(Failure::NoNamespaces(first)) if may_degrade(spec) => {
-            degraded::check(spec, &process).map_err(|error| error.with_source(first))?;
+            degraded::check(spec, &process, filter.as_ref())
+                .map_err(|error| error.with_source(first))?;
             let own = Upper::Nowhere(runtime.data().join("upper").join(&id));
             attempt(&start, &own)?
         }
@@ -133,6 +139,7 @@ struct Start<'a> {
     id: &'a str,
     hostname: &'a str,
     process: &'a Process,
+    filter: Option<&'a Filter>,
     users: Option<&'a Users>,
     devices: &'a Devices,
     setup: &'a Setup,
@@ -162,16 +169,20 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    let filtered = setup.create()?;
+    // Those that come later are of a user, who may set no filter of devices.
+    let filtered = !setup.needs_helper() && setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
-    let lifeline = match spec.detach {
-        true => None,
-        false => Some(
-            sys::pidfd_open(std::process::id().cast_signed())
-                .map_err(|errno| Error::sys(Stage::Launch, "pidfd_open(own process)", errno))?,
-        ),
-    };
+    let own = std::process::id().cast_signed();
+    let lifeline = (!spec.detach).then(|| match sys::pidfd_open(own) {
+        // The helper then looks there now and then.
+        Err(Errno::ENOSYS | Errno::EPERM) => sys::process_directory(own).map(|fd| (fd, true)),
+        opened => opened.map(|fd| (fd, false)),
+    });
+    let lifeline = lifeline.transpose().map_err(|errno| {
+        Error::sys(Stage::Launch, "pidfd_open(own process)", errno)
+            .with_hint("before Linux 5.3 this needs a /proc of the own pid namespace")
+    })?;
     let log = streams.log.iter().any(Option::is_some).then(|| open_directory(&dir)).transpose()?;
 
     let mut plan = Plan::new();
@@ -188,6 +199,8 @@ fn attempt(
     };
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
+    plan.flag(flag::AWAIT_GROUPS, setup.needs_helper());
+    plan.flag(flag::LIFELINE_DIRECTORY, lifeline.as_ref().is_some_and(|(_, is)| *is));
     match upper {
         Upper::Nowhere(own) => degraded::write(&mut plan, spec, process, own)?,
         _ => {
@@ -196,6 +209,7 @@ fn attempt(
             landlock::write(&mut plan, spec)?;
         }
     }
+    seccomp::write(&mut plan, spec, start.filter);
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -216,7 +230,7 @@ fn attempt(
         hand(field, stream.as_fd());
     }
     let optional = [
-        (Field::Lifeline, lifeline.as_ref()),
+        (Field::Lifeline, lifeline.as_ref().map(|(fd, _)| fd)),
         (Field::LogStdout, streams.log[0].as_ref()),
         (Field::LogStderr, streams.log[1].as_ref()),
         (Field::LogDirectory, log.as_ref()),
@@ -232,17 +246,21 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write(
-        "config.json",
-        &oci::document(&bytes, spec, filtered.then_some(&start.devices.filter))?,
-    )?;
+    let devices = filtered.then_some(&start.devices.filter);
+    dir.write("config.json", &oci::document(&bytes, spec, devices, start.filter)?)?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
-    match verdict(&channel, &helper, &bytes, cancel) {
-        Ok((pidfd, pid, terminal)) => {
+    let ready = match setup.needs_helper() {
+        true => groups::create_around(setup, &helper, &channel, cancel),
+        false => Ok(()),
+    };
+    let verdict =
+        ready.map_err(Failure::from).and_then(|()| verdict(&channel, &helper, &bytes, cancel));
+    match verdict {
+        Ok(Executed { pid, pidfd, terminal, listener }) => {
             undo.disarm();
             let streams = [None, None, None];
-            let started = Started { helper, pid, pidfd, exit, terminal, streams };
+            let started = Started { helper, pid, pidfd, exit, terminal, listener, streams };
             Ok((dir.clone(), meta.clone(), started))
         }
         Err(error) => {
@@ -269,9 +287,6 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { network: Network::Nat, .. } => missing(Stage::Network, "network: nat"),
         RunSpec { publish, .. } if !publish.is_empty() => missing(Stage::Network, "publish"),
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
-        _ if matches!(spec.security.seccomp, Seccomp::Profile(_)) => {
-            missing(Stage::User, "security.seccomp with a profile")
-        }
         _ => Ok(()),
     }
 }

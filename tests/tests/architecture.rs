@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("image", &["sys", "tree", "userns"]),
     ("sandbox", &["sys", "tree", "userns"]),
     ("process", &["spec", "sys"]),
-    ("cgroup", &["sys"]),
+    ("cgroup", &["sys", "wait"]),
     ("wait", &[]),
     ("state", &["cgroup", "sys", "tree", "userns", "wait"]),
     ("helper", &["sys"]),

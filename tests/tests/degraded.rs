@@ -7,19 +7,27 @@
 use std::process::Command;
 use std::time::Duration;
 
-use libctr::spec::{Degraded, Mount, Network, RunSpec};
+use libctr::spec::{Degraded, Mount, Network, RunSpec, Seccomp};
 use libctr::{ErrorKind, Outcome, RootMount, Stage};
-use libctr_tests::{Fixture, fixture, skip};
+use libctr_tests::{Fixture, fixture, lacks, skip};
 
 const INSIDE: &str = "LIBCTR_TEST_NO_NAMESPACES";
 
 /// Runs `test` of this file where namespaces are forbidden.
 fn without_namespaces(test: &str, inside: impl FnOnce(&Fixture)) {
     if std::env::var_os(INSIDE).is_some() {
-        return inside(&Fixture::take());
+        let fixture = Fixture::take();
+        if test.starts_with("degraded_") && lacks("landlock_create_ruleset") {
+            let (kind, stage, _, text) = fixture.refusal(&shell(&fixture, "true"));
+            assert_eq!((kind, stage), (ErrorKind::Unsupported, Stage::Launch), "{text}");
+            let wanted = "launch: degraded: the kernel has no Landlock of version 6 (Linux 6.12)";
+            assert_eq!(text, wanted);
+            return;
+        }
+        return inside(&fixture);
     }
     // Other tests of this process count its children.
-    let _turn = Fixture::take();
+    let _alone = Fixture::take();
     let myself = std::env::current_exe().expect("a path");
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
     let status = Command::new("unshare")
@@ -50,6 +58,23 @@ fn run_without_namespaces_is_an_error_that_says_what_helps() {
         let (kind, stage, errno, text) = fixture.refusal(&spec);
         assert_eq!((kind, stage, errno), (ErrorKind::Unsupported, Stage::Launch, Some(28)));
         assert!(text.contains("user.max_user_namespaces"), "{text}");
+    });
+}
+
+#[test]
+fn degraded_program_has_the_filter_of_system_calls() {
+    without_namespaces("degraded_program_has_the_filter_of_system_calls", |fixture| {
+        let mut spec = shell(fixture, "sed -n 's/^Seccomp:\\t//p' /proc/self/status");
+        assert_eq!(fixture.answer(&spec), "2");
+        spec.security.seccomp = Seccomp::Unconfined;
+        assert_eq!(fixture.answer(&spec), "0");
+        // Nobody is there who could carry the listener.
+        let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#;
+        spec.security.seccomp = serde_json::from_str(profile).expect("a profile");
+        let (kind, stage, _, text) = fixture.refusal(&spec);
+        assert_eq!((kind, stage), (ErrorKind::Unsupported, Stage::Launch));
+        assert!(text.contains("degraded: SCMP_ACT_NOTIFY needs namespaces"), "{text}");
     });
 }
 

@@ -2,6 +2,9 @@
 //!
 //! cgroup → network → filesystem → user → chdir → exec
 //!
+//! The filter of system calls belongs to `user` and yet is loaded by `exec`, when
+//! execve alone is left.
+//!
 //! With `flag::INIT` this process stays as a tiny init after the filesystem
 //! step: the program is its child, orphans are reaped, signals are passed on.
 //! Without it, this process itself becomes the program.
@@ -10,6 +13,7 @@ mod cgroup;
 mod chdir;
 mod exec;
 pub(crate) mod filesystem;
+mod filter;
 mod landlock;
 mod network;
 mod reaper;
@@ -28,6 +32,8 @@ pub(crate) struct Inherited {
     pub(crate) monitor: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
+    /// Whether this process was born in the container's v2 group.
+    pub(crate) in_group: bool,
     /// With a user namespace, the other side of it: from there it hears that
     /// its ids are mapped, and gets the mounts that it cannot make itself.
     pub(crate) outside: Option<Fd>,
@@ -76,7 +82,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     end_with_monitor(inherited).map_err(at(Step::Launch, Call::Prctl, none))?;
     // Next, so that everything made from here on is counted; with the host's
     // ids, which may write there.
-    cgroup::enter(plan)?;
+    cgroup::enter(plan, inherited.in_group)?;
     if let Some(outside) = &inherited.outside {
         userns::enter(plan, outside.borrow())?;
         // The change of ids has cleared it (prctl(2)).
@@ -94,7 +100,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let rulesets = landlock::prepare(plan)?;
 
     if plan.has(flag::INIT) {
-        reaper::split(inherited)?;
+        reaper::split(plan, inherited)?;
     }
     exec::session(plan, terminal.as_ref())?;
     user::become_user(plan, inherited)?;
@@ -104,5 +110,5 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     // monitor learns its process id from the packet.
     sys::send(inherited.monitor.borrow(), b"x", [None, None])
         .map_err(at(Step::Exec, Call::Send, none))?;
-    exec::execute(plan)
+    exec::execute(plan, inherited)
 }

@@ -19,6 +19,9 @@ pub enum Message {
     Failed(Fault),
     /// What was to be done beside running containers is done.
     Done,
+    /// The listener of the filter of system calls travels along; the program
+    /// is not executed yet.
+    Listener,
     /// A packet that this version does not know.
     Unknown,
 }
@@ -26,6 +29,10 @@ pub enum Message {
 impl Message {
     /// Bytes of one packet.
     pub const SIZE: usize = 12;
+
+    /// The one packet from the host to the program: the groups are there
+    /// ([`crate::plan::flag::AWAIT_GROUPS`]).
+    pub const GO_ON: &[u8] = b"g";
 
     /// The wire form.
     #[must_use]
@@ -37,6 +44,7 @@ impl Message {
             }
             Message::Failed(fault) => (3, fault.to_bytes()),
             Message::Done => (4, [0; 8]),
+            Message::Listener => (5, [0; 8]),
             Message::Unknown => (0, [0; 8]),
         };
         let [a, b, c, d, e, f, g, h] = body;
@@ -51,6 +59,7 @@ impl Message {
             2 => Message::Started { pid: i32::from_le_bytes([a, b, c, d]) },
             3 => Message::Failed(Fault::from_bytes([a, b, c, d, e, f, g, h])),
             4 => Message::Done,
+            5 => Message::Listener,
             _ => Message::Unknown,
         }
     }
@@ -106,10 +115,11 @@ mod tests {
     fn messages_round_trip() {
         let fault = Fault { step: Step::User, call: Call::Setgroups, index: 9, errno: 1 };
         let started = Message::Started { pid: -7 };
-        for message in [started, Message::Failed(fault), Message::Done, Message::Unknown] {
+        let others = [Message::Failed(fault), Message::Done, Message::Listener, Message::Unknown];
+        for message in others.into_iter().chain([started]) {
             assert_eq!(Message::from_bytes(message.to_bytes()), message);
         }
-        for kind in (5..=255u8).chain([0, 1]) {
+        for kind in (6..=255u8).chain([0, 1]) {
             assert_eq!(
                 Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
                 Message::Unknown

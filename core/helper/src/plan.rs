@@ -55,7 +55,8 @@ numbered! {
         Channel = 2,
         /// Descriptor: the file of the exit record.
         Exit = 3,
-        /// Descriptor: pidfd of the host, whose end ends the container.
+        /// Descriptor: pidfd of the host, whose end ends the container, or with
+        /// [`flag::LIFELINE_DIRECTORY`] its directory in /proc.
         Lifeline = 4,
         /// Descriptor: the program's standard input.
         Stdin = 5,
@@ -143,6 +144,16 @@ pub mod flag {
     /// No namespaces: the program is a process of the host, which other walls
     /// keep in.
     pub const DEGRADED: u64 = 1 << 11;
+    /// The filter of system calls has a listener, which goes to the host.
+    pub const LISTENER: u64 = 1 << 12;
+    /// CAP_SYS_ADMIN is kept up to execve: without `no_new_privs` the filter
+    /// needs it.
+    pub const FILTER_CAP: u64 = 1 << 13;
+    /// The groups are made while the program waits for
+    /// [`crate::message::Message::GO_ON`].
+    pub const AWAIT_GROUPS: u64 = 1 << 14;
+    /// The lifeline is a directory of /proc, to be looked at now and then.
+    pub const LIFELINE_DIRECTORY: u64 = 1 << 15;
 }
 
 /// Values of [`Field::Job`].
@@ -254,6 +265,9 @@ numbered! {
         Environment = 51,
         /// A path to try to execute, in order: path.
         Program = 52,
+        /// The filter of system calls: `SECCOMP_FILTER_FLAG_…` u32, number of
+        /// instructions u32, instructions of eight bytes.
+        Filter = 60,
         /// A device: flags u32, mode u32, uid u32, gid u32, major u32, minor u32, the host's path, path.
         Device = 65,
         /// A file of pid 1 in /proc that makes its user namespace: name, contents.

@@ -10,14 +10,17 @@
 //! Every descriptor made here is close-on-exec.
 
 mod arch;
+mod clone;
 mod fs;
 mod identity;
 mod landlock;
 mod process;
+mod resolve;
 mod socket;
 #[cfg(not(any(test, clippy)))]
 mod start;
 
+pub(crate) use clone::*;
 pub(crate) use fs::*;
 pub(crate) use identity::*;
 pub(crate) use landlock::*;
@@ -26,7 +29,7 @@ pub(crate) use socket::*;
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicI32, AtomicU32};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
 
 /// A kernel error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,9 @@ pub(crate) struct Errno(pub(crate) i32);
 impl Errno {
     pub(crate) const EPERM: Errno = Errno(1);
     pub(crate) const ENOENT: Errno = Errno(2);
+    pub(crate) const ESRCH: Errno = Errno(3);
     pub(crate) const EINTR: Errno = Errno(4);
+    pub(crate) const E2BIG: Errno = Errno(7);
     pub(crate) const EAGAIN: Errno = Errno(11);
     pub(crate) const EACCES: Errno = Errno(13);
     pub(crate) const EBUSY: Errno = Errno(16);
@@ -46,6 +51,17 @@ impl Errno {
     pub(crate) const EMFILE: Errno = Errno(24);
     pub(crate) const ENAMETOOLONG: Errno = Errno(36);
     pub(crate) const ENOSYS: Errno = Errno(38);
+    pub(crate) const ETIMEDOUT: Errno = Errno(110);
+    pub(crate) const ECANCELED: Errno = Errno(125);
+    pub(crate) const ELOOP: Errno = Errno(40);
+    pub(crate) const ESTALE: Errno = Errno(116);
+
+    /// Whether a call may be missing: an old kernel says ENOSYS, a filter that
+    /// somebody has put around the host often EPERM. Where it is a real EPERM,
+    /// the older call that is tried then says so too.
+    pub(crate) const fn is_missing(self) -> bool {
+        matches!(self, Errno::ENOSYS | Errno::EPERM)
+    }
 }
 
 pub(crate) type Result<T> = core::result::Result<T, Errno>;
@@ -175,7 +191,8 @@ pub(crate) fn map_plan(number: i32) -> Result<&'static [u8]> {
     Ok(unsafe { core::slice::from_raw_parts(start, size) })
 }
 
-/// What pid 1 tells the monitor after exec: a page that both share.
+/// What pid 1 and the program tell without a system call: a page that they
+/// share with the monitor.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Status {
@@ -183,6 +200,11 @@ pub(crate) struct Status {
     pub(crate) ended: AtomicU32,
     /// The program's wait status.
     pub(crate) wait: AtomicI32,
+    /// The descriptor of the listener plus one, once there is one.
+    pub(crate) listener: AtomicI32,
+    /// The eight bytes of a fault behind the filter of system calls, where
+    /// nothing can be sent; 0 is none.
+    pub(crate) fault: AtomicU64,
 }
 
 /// A new page shared with every later child.

@@ -75,7 +75,7 @@ fn tool(mut body: crate::plan::Body<'static>, pid: &CStr, index: u16) -> Result<
     let environment = Pointers::with_room(0).map_err(failed(Call::Mmap, index))?;
     let fork = sys::clone(0, None, false).map_err(failed(Call::Fork, index))?;
     match fork {
-        Fork::Child => {
+        Fork::Child { .. } => {
             let mut fill = || -> sys::Result<()> {
                 arguments.push(path)?;
                 arguments.push(pid)?;
@@ -141,9 +141,9 @@ pub(crate) fn inside(
     // its files in /proc have to be the user's.
     sys::set_dumpable(true).map_err(failed(Call::Prctl, none))?;
     let fork = sys::clone(CLONE_NEWUSER, None, false).map_err(failed(Call::Clone, none));
-    let closed = sys::set_dumpable(matches!(fork, Ok(Fork::Child)));
+    let closed = sys::set_dumpable(matches!(fork, Ok(Fork::Child { .. })));
     let pid = match fork? {
-        Fork::Child => {
+        Fork::Child { .. } => {
             drop(ours);
             let done = sys::die_with_parent()
                 .map_err(failed(Call::Prctl, none))

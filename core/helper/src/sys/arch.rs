@@ -36,6 +36,20 @@ pub(super) unsafe fn syscall(n: usize, a: [usize; 6]) -> isize {
     ret
 }
 
+/// Ends the process by an instruction that no processor has (SIGILL).
+pub(super) fn trap() -> ! {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing of the program goes on.
+    unsafe {
+        asm!("ud2", options(noreturn, nomem, nostack));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: nothing of the program goes on.
+    unsafe {
+        asm!("udf #0", options(noreturn, nomem, nostack));
+    }
+}
+
 // The kernel enters with the argument vector on the stack (psABI, "process
 // initialization"); hand its address to Rust on an aligned stack.
 #[cfg(all(target_arch = "x86_64", not(any(test, clippy))))]
@@ -96,6 +110,7 @@ macro_rules! numbers {
     (@libc SOCKETPAIR) => { libc::SYS_socketpair };
     (@libc SETSOCKOPT) => { libc::SYS_setsockopt };
     (@libc SENDMSG) => { libc::SYS_sendmsg };
+    (@libc CLONE) => { libc::SYS_clone };
     (@libc EXECVE) => { libc::SYS_execve };
     (@libc WAIT4) => { libc::SYS_wait4 };
     (@libc KILL) => { libc::SYS_kill };
@@ -112,6 +127,8 @@ macro_rules! numbers {
     (@libc SETRESGID) => { libc::SYS_setresgid };
     (@libc CAPSET) => { libc::SYS_capset };
     (@libc RT_SIGTIMEDWAIT) => { libc::SYS_rt_sigtimedwait };
+    (@libc CHROOT) => { libc::SYS_chroot };
+    (@libc FSTATFS) => { libc::SYS_fstatfs };
     (@libc PIVOT_ROOT) => { libc::SYS_pivot_root };
     (@libc PRCTL) => { libc::SYS_prctl };
     (@libc MOUNT) => { libc::SYS_mount };
@@ -128,11 +145,13 @@ macro_rules! numbers {
     (@libc UNLINKAT) => { libc::SYS_unlinkat };
     (@libc RENAMEAT) => { libc::SYS_renameat };
     (@libc SYMLINKAT) => { libc::SYS_symlinkat };
+    (@libc READLINKAT) => { libc::SYS_readlinkat };
     (@libc PPOLL) => { libc::SYS_ppoll };
     (@libc UNSHARE) => { libc::SYS_unshare };
     (@libc SIGNALFD4) => { libc::SYS_signalfd4 };
     (@libc DUP3) => { libc::SYS_dup3 };
     (@libc PRLIMIT64) => { libc::SYS_prlimit64 };
+    (@libc SECCOMP) => { libc::SYS_seccomp };
     (@libc STATX) => { libc::SYS_statx };
     (@libc PIDFD_SEND_SIGNAL) => { libc::SYS_pidfd_send_signal };
     (@libc OPEN_TREE) => { libc::SYS_open_tree };
@@ -165,6 +184,7 @@ numbers! {
     RECVMSG 47 212,
     SOCKETPAIR 53 199,
     SETSOCKOPT 54 208,
+    CLONE 56 220,
     EXECVE 59 221,
     WAIT4 61 260,
     KILL 62 129,
@@ -181,8 +201,10 @@ numbers! {
     SETRESGID 119 149,
     CAPSET 126 91,
     RT_SIGTIMEDWAIT 128 137,
+    FSTATFS 138 44,
     PIVOT_ROOT 155 41,
     PRCTL 157 167,
+    CHROOT 161 51,
     MOUNT 165 40,
     UMOUNT2 166 39,
     SETHOSTNAME 170 161,
@@ -197,11 +219,13 @@ numbers! {
     UNLINKAT 263 35,
     RENAMEAT 264 38,
     SYMLINKAT 266 36,
+    READLINKAT 267 78,
     PPOLL 271 73,
     UNSHARE 272 97,
     SIGNALFD4 289 74,
     DUP3 292 24,
     PRLIMIT64 302 261,
+    SECCOMP 317 277,
     STATX 332 291,
     PIDFD_SEND_SIGNAL 424 424,
     OPEN_TREE 428 428,
