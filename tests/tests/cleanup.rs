@@ -187,11 +187,15 @@ fn helper_killed_at_any_moment_of_a_start_leaves_nothing() {
     let spec = fixture.probe(&["forever"]);
     for number in 0..runs(60) {
         let done = std::sync::atomic::AtomicBool::new(false);
+        let end = std::time::Instant::now() + PATIENCE;
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // Its name appears right after its exec.
                 let mut killed = false;
-                while !killed && !done.load(std::sync::atomic::Ordering::Relaxed) {
+                while !killed
+                    && !done.load(std::sync::atomic::Ordering::Relaxed)
+                    && std::time::Instant::now() < end
+                {
                     for process in fixture.processes() {
                         let (pid, arguments) = process.split_once(' ').expect("pid");
                         if arguments.starts_with("libctr ") {

@@ -35,11 +35,11 @@ impl Notes {
             let files = count(owners, "file");
             match users.is_some_and(Users::is_single) {
                 true => log::warn!(
-                    "image: {files} of other owners belong to root: this user has no subordinate \
+                    "image: the owners of {files} became root: this user has no subordinate \
                      ids; {ADD_IDS}, and load again"
                 ),
                 false => log::warn!(
-                    "image: {files} of other owners belong to root: this user's subordinate ids \
+                    "image: the owners of {files} became root: this user's subordinate ids \
                      do not reach so far"
                 ),
             }

@@ -15,6 +15,7 @@ mod images;
 mod life;
 mod limits;
 mod logs;
+mod places;
 mod ps;
 mod root;
 mod run;

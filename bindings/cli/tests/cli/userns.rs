@@ -79,3 +79,41 @@ fn inspect_shows_the_namespace_and_its_maps() {
         assert!(shown[0]["config"]["linux"].get("uidMappings").is_none());
     }
 }
+
+/// A layer of two devices and three owners.
+const LAYER: &str = r#"
+import tarfile, sys
+out = tarfile.open(sys.argv[1], "w")
+for name, kind, uid in [("null", tarfile.CHRTYPE, 0), ("disk", tarfile.BLKTYPE, 0),
+                        ("root", tarfile.DIRTYPE, 0), ("web", tarfile.DIRTYPE, 33),
+                        ("far", tarfile.DIRTYPE, 99999)]:
+    info = tarfile.TarInfo(name)
+    info.type, info.uid, info.gid, info.mode = kind, uid, uid, 0o755
+    out.addfile(info)
+out.close()
+"#;
+
+#[test]
+fn load_says_once_what_an_ordinary_user_has_not_got() {
+    let bench = Bench::new();
+    let archive = bench.path("layer.tar");
+    let archive = archive.to_str().expect("path");
+    let made = std::process::Command::new("python3").args(["-c", LAYER, archive]).status();
+    assert!(made.expect("python3").success());
+    let ran = bench.ctrun(&["image", "import", archive, "owned:1"]);
+    let lines: Vec<&str> = ran.err.lines().collect();
+    if is_root() {
+        assert_eq!(lines, [""; 0]);
+        return;
+    }
+    assert_eq!(ran.code, 0);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[0], "ctrun: warning: image: 2 devices left out: only root makes devices");
+    let name = nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("user").expect("user").name;
+    let has_ids = std::fs::read_to_string("/etc/subuid").is_ok_and(|text| text.contains(&name));
+    let owners = match has_ids {
+        true => "ctrun: warning: image: the owners of 1 file became root: this user's",
+        false => "ctrun: warning: image: the owners of 2 files became root: this user has no",
+    };
+    assert!(lines[1].starts_with(owners), "{lines:?}");
+}
