@@ -24,8 +24,12 @@ OLD_KERNEL_TESTS ?= .
 # header, header-check, install-c
 include ffi/install.mk
 
-.PHONY: help build run test test-user test-vm test-systemd test-old-kernel bench lint deny wheel python-test \
-    install check clean
+# Seconds that `make fuzz` gives each target.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= layer archive manifest reference runspec oci_spec plan message passwd mountinfo
+
+.PHONY: help build run test test-user test-vm test-systemd test-old-kernel fuzz bench lint deny \
+    wheel python-test install check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -87,6 +91,15 @@ test-old-kernel: ## the behaviour tests without the newer system calls (as root)
 	    echo "== without $$calls: $${test##*/}"; \
 	    "$$wrapper" $$calls $$test -q || status=1; \
 	done; done; exit $$status
+fuzz: ## each fuzz target for FUZZ_SECONDS (needs a nightly compiler, cargo-fuzz and root)
+	@if ! $(CARGO) +nightly fuzz --version >/dev/null 2>&1; then \
+	    echo 'skipped: no nightly compiler with cargo-fuzz'; exit 0; fi; \
+	for target in $(FUZZ_TARGETS); do \
+	    echo "fuzz $$target"; mkdir -p tests/fuzz/corpus/$$target; \
+	    $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target \
+	        tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=25 -verbosity=0 || exit 1; \
+	done
 
 bench: ## latency beside bwrap, crun, runc and a plain process
 	$(CARGO) bench -p libctr-tests --bench latency
@@ -94,6 +107,8 @@ bench: ## latency beside bwrap, crun, runc and a plain process
 lint: ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	# The doors of the fuzz targets are compiled only for them.
+	$(CARGO) clippy -p libctr --lib -- --cfg fuzzing -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps -q
 
 deny: ## licences, sources and banned crates (needs cargo-deny)

@@ -13,6 +13,8 @@ mod degraded;
 mod describe;
 mod devices;
 mod filesystem;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub(crate) mod groups;
 mod landlock;
 mod oci;

@@ -220,7 +220,11 @@ impl Fixture {
                 assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{error}");
                 assert_eq!(self.processes(), Vec::<String>::new());
                 // There an ordinary user has a group.
-                if in_vm() { skip(&error.to_string()) } else { skip_as_user(&error.to_string()) }
+                if in_vm() {
+                    skip(&error.to_string())
+                } else {
+                    skip_as_user(&error.to_string())
+                }
                 false
             }
         }

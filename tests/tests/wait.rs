@@ -111,7 +111,7 @@ fn self_sigkill_after_a_counted_oom_kill_is_a_signal() {
     spec.limits.memory = Some(32 << 20);
     let exit = fixture.run(&spec).exit;
     // Only the kernel's log tells the two apart (docs/outcomes.md).
-    let expected = match std::fs::File::open("/dev/kmsg") {
+    let expected = match File::open("/dev/kmsg") {
         Ok(_) => Outcome::Signaled,
         Err(_) => Outcome::OomKilled,
     };

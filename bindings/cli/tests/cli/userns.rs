@@ -109,7 +109,8 @@ fn load_says_once_what_an_ordinary_user_has_not_got() {
     assert_eq!(ran.code, 0);
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert_eq!(lines[0], "ctrun: warning: image: 2 devices left out: only root makes devices");
-    let name = nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("user").expect("user").name;
+    let name =
+        nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("user").expect("user").name;
     let has_ids = std::fs::read_to_string("/etc/subuid").is_ok_and(|text| text.contains(&name));
     let owners = match has_ids {
         true => "ctrun: warning: image: the owners of 1 file became root: this user's",

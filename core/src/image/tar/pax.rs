@@ -76,6 +76,12 @@ impl Pax {
         found.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
     }
 
+    /// Whether the value of `key` is empty, which is not the same as no record.
+    pub(super) fn is_blank(&self, key: &str) -> bool {
+        let found = self.records.iter().rev().find(|(name, _)| name == key.as_bytes());
+        found.is_some_and(|(_, value)| value.is_empty())
+    }
+
     pub(super) fn number(&self, key: &str) -> Result<Option<u64>> {
         self.get(key).map(decimal).transpose()
     }
