@@ -10,6 +10,8 @@
 #![no_std]
 #![no_main]
 
+#[allow(dead_code, reason = "shared with the host, which uses the other half")]
+mod ability;
 mod builder;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod fault;
@@ -20,12 +22,13 @@ mod message;
 mod monitor;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod plan;
+mod probe;
 mod sys;
 mod userns;
 
 use core::ffi::CStr;
 
-use plan::{Field, Plan};
+use plan::{Field, Plan, job as kinds};
 use sys::BorrowedFd;
 
 unsafe extern "C" {
@@ -46,6 +49,7 @@ fn begin(argument: Option<&CStr>) -> ! {
             settle(plan, BorrowedFd(number));
             match plan.get(Field::Job) {
                 None => monitor::run(plan),
+                Some(kinds::PROBE) => probe::run(plan),
                 Some(job) => job::run(plan, job),
             }
         }

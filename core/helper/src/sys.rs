@@ -10,6 +10,7 @@
 //! Every descriptor made here is close-on-exec.
 
 mod arch;
+mod attempt;
 mod fs;
 mod identity;
 mod landlock;
@@ -18,6 +19,7 @@ mod socket;
 #[cfg(not(any(test, clippy)))]
 mod start;
 
+pub(crate) use attempt::*;
 pub(crate) use fs::*;
 pub(crate) use identity::*;
 pub(crate) use landlock::*;

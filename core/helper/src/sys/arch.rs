@@ -96,6 +96,7 @@ macro_rules! numbers {
     (@libc SOCKETPAIR) => { libc::SYS_socketpair };
     (@libc SETSOCKOPT) => { libc::SYS_setsockopt };
     (@libc SENDMSG) => { libc::SYS_sendmsg };
+    (@libc CLONE) => { libc::SYS_clone };
     (@libc EXECVE) => { libc::SYS_execve };
     (@libc WAIT4) => { libc::SYS_wait4 };
     (@libc KILL) => { libc::SYS_kill };
@@ -133,7 +134,9 @@ macro_rules! numbers {
     (@libc SIGNALFD4) => { libc::SYS_signalfd4 };
     (@libc DUP3) => { libc::SYS_dup3 };
     (@libc PRLIMIT64) => { libc::SYS_prlimit64 };
+    (@libc SECCOMP) => { libc::SYS_seccomp };
     (@libc STATX) => { libc::SYS_statx };
+    (@libc PIDFD_OPEN) => { libc::SYS_pidfd_open };
     (@libc PIDFD_SEND_SIGNAL) => { libc::SYS_pidfd_send_signal };
     (@libc OPEN_TREE) => { libc::SYS_open_tree };
     (@libc MOVE_MOUNT) => { libc::SYS_move_mount };
@@ -165,6 +168,7 @@ numbers! {
     RECVMSG 47 212,
     SOCKETPAIR 53 199,
     SETSOCKOPT 54 208,
+    CLONE 56 220,
     EXECVE 59 221,
     WAIT4 61 260,
     KILL 62 129,
@@ -202,6 +206,7 @@ numbers! {
     SIGNALFD4 289 74,
     DUP3 292 24,
     PRLIMIT64 302 261,
+    SECCOMP 317 277,
     STATX 332 291,
     PIDFD_SEND_SIGNAL 424 424,
     OPEN_TREE 428 428,
@@ -209,6 +214,7 @@ numbers! {
     FSOPEN 430 430,
     FSCONFIG 431 431,
     FSMOUNT 432 432,
+    PIDFD_OPEN 434 434,
     CLONE3 435 435,
     CLOSE_RANGE 436 436,
     OPENAT2 437 437,
