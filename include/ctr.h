@@ -258,6 +258,13 @@
 #define CTR_TERMINAL 3
 
 /**
+ * `ctr_container_take_fd`: the listener of a seccomp profile with
+ * `SCMP_ACT_NOTIFY`, for the requests of seccomp_unotify(2). Once it is
+ * closed, calls that wait for an answer fail with ENOSYS.
+ */
+#define CTR_SECCOMP_LISTENER 4
+
+/**
  * A container. Reference-counted; all threads may use it at the same time.
  */
 typedef struct ctr_container_t ctr_container_t;
@@ -706,8 +713,9 @@ CTR_MUST_USE int ctr_container_pidfd(struct ctr_container_t *c, int *fd, struct 
 
 /**
  * Takes the caller's end of a stream that was made for it
- * (`CTR_STDIO_PIPE`, or `"tty": true`). `which` is `CTR_STDIN`,
- * `CTR_STDOUT`, `CTR_STDERR` or `CTR_TERMINAL`; each can be taken once.
+ * (`CTR_STDIO_PIPE`, or `"tty": true`), or the listener of a seccomp profile.
+ * `which` is `CTR_STDIN`, `CTR_STDOUT`, `CTR_STDERR`, `CTR_TERMINAL` or
+ * `CTR_SECCOMP_LISTENER`; each can be taken once.
  *
  * `*fd` is the caller's, close-on-exec, blocking. Close standard input to
  * let the program see its end; writing to it raises SIGPIPE as any pipe

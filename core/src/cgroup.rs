@@ -49,6 +49,7 @@ mod place;
 mod setup;
 mod stats;
 mod tree;
+mod trial;
 mod v1;
 mod v2;
 
@@ -63,6 +64,7 @@ pub(crate) use hierarchy::Hierarchies;
 pub use limits::weight_of_shares;
 pub(crate) use limits::{Device, IoLimit, Limits};
 pub(crate) use setup::Setup;
+pub(crate) use trial::Trial;
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 
 /// How long [`Groups::freeze`] waits for the kernel, and [`Groups::remove`]

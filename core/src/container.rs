@@ -8,6 +8,7 @@
 //! Dropping a handle never ends the container. An attached container ends
 //! with its host process.
 
+mod descriptor;
 mod info;
 mod life;
 mod log;
@@ -59,6 +60,7 @@ pub struct Container {
     /// The caller's ends of standard input, output and error.
     streams: Mutex<[Option<OwnedFd>; 3]>,
     terminal: Mutex<Option<OwnedFd>>,
+    listener: Mutex<Option<OwnedFd>>,
 }
 
 /// What a start leaves in the host.
@@ -68,6 +70,7 @@ pub(crate) struct Started {
     pub(crate) pidfd: OwnedFd,
     pub(crate) exit: File,
     pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) listener: Option<OwnedFd>,
     pub(crate) streams: [Option<OwnedFd>; 3],
 }
 
@@ -92,6 +95,7 @@ impl Container {
             record: Mutex::new(None),
             streams: Mutex::new(started.streams),
             terminal: Mutex::new(started.terminal),
+            listener: Mutex::new(started.listener),
         }
     }
 
@@ -110,6 +114,7 @@ impl Container {
             record: Mutex::new(None),
             streams: Mutex::new([None, None, None]),
             terminal: Mutex::new(None),
+            listener: Mutex::new(None),
         })
     }
 
@@ -179,39 +184,6 @@ impl Container {
         // What cannot be removed now is tried again at the next opening.
         let _ = state::bury(self.runtime.run_directory(), &self.dir);
         Ok(Exit::lost())
-    }
-
-    /// A descriptor for event loops: readable once the container has ended,
-    /// and from then on. `None`: it had ended when this handle was opened, or
-    /// another process is still starting it.
-    /// C: `ctr_container_event_fd`.
-    #[doc(alias = "ctr_container_event_fd")]
-    #[must_use]
-    pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.helper.as_ref().map(AsFd::as_fd)
-    }
-
-    /// The pidfd of the container's pid 1. C: `ctr_container_pidfd`.
-    #[doc(alias = "ctr_container_pidfd")]
-    #[must_use]
-    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.init.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Takes the caller's end of standard input (0), output (1) or error (2),
-    /// where [`crate::Stdio::Pipe`] was asked for. Each can be taken once.
-    /// C: `ctr_container_take_fd`.
-    #[doc(alias = "ctr_container_take_fd")]
-    #[must_use]
-    pub fn take_stream(&self, number: usize) -> Option<OwnedFd> {
-        let mut streams = self.streams.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        streams.get_mut(number).and_then(Option::take)
-    }
-
-    /// Takes the master end of the terminal, where `tty` was asked for.
-    #[must_use]
-    pub fn take_terminal(&self) -> Option<OwnedFd> {
-        self.terminal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
     /// Sends a signal to the program. SIGKILL ends the whole container, also

@@ -1,6 +1,6 @@
 //! The run pipeline on the host's side, in order:
 //!
-//! root → process → groups → streams → state directory → plan → helper → verdict
+//! root → process → filter → groups → streams → state directory → plan → helper → verdict
 //!
 //! Everything that can fail for the caller's reasons fails before a process
 //! exists. What is made before the helper runs is recorded first and undone
@@ -17,6 +17,7 @@ pub(crate) mod groups;
 mod landlock;
 mod oci;
 mod root;
+mod seccomp;
 mod security;
 mod stdio;
 mod verdict;
@@ -42,13 +43,14 @@ use crate::helper::{self, channel};
 use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
-use crate::spec::{Degraded, Network, Root, RunSpec, Seccomp, Writable};
+use crate::spec::{Degraded, Network, Root, RunSpec, Writable};
 use crate::state::{Created, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
 use devices::Devices;
 use root::RootParts;
-use verdict::{Failure, verdict};
+use seccomp::Filter;
+use verdict::{Executed, Failure, verdict};
 
 /// What a run needs that no document can carry.
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     if let Some(users) = &users {
         users.check(process.uid, process.gid, !spec.groups.is_empty())?;
     }
+    let filter = seccomp::filter(spec, security::bounding(spec, users.as_ref())?)?;
     let devices = devices::resolve(spec, users.is_some())?;
     let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
     let upper = match spec.writable() {
@@ -96,6 +99,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
         id: &id,
         hostname: &hostname,
         process: &process,
+        filter: filter.as_ref(),
         users: users.as_ref(),
         devices: &devices,
         setup: &setup,
@@ -111,7 +115,8 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
             attempt(&start, &copy).map_err(|failure| Error::from(failure).with_source(first))?
         }
         Err(Failure::NoNamespaces(first)) if may_degrade(spec) => {
-            degraded::check(spec, &process).map_err(|error| error.with_source(first))?;
+            degraded::check(spec, &process, filter.as_ref())
+                .map_err(|error| error.with_source(first))?;
             let own = Upper::Nowhere(runtime.data().join("upper").join(&id));
             attempt(&start, &own)?
         }
@@ -133,6 +138,7 @@ struct Start<'a> {
     id: &'a str,
     hostname: &'a str,
     process: &'a Process,
+    filter: Option<&'a Filter>,
     users: Option<&'a Users>,
     devices: &'a Devices,
     setup: &'a Setup,
@@ -196,6 +202,7 @@ fn attempt(
             landlock::write(&mut plan, spec)?;
         }
     }
+    seccomp::write(&mut plan, spec, start.filter);
     describe::program(&mut plan, spec, process);
     if let Some((rows, columns)) = start.terminal.filter(|_| spec.tty) {
         plan.set(Field::Rows, rows);
@@ -232,17 +239,15 @@ fn attempt(
     }
 
     let bytes = plan.to_bytes();
-    dir.write(
-        "config.json",
-        &oci::document(&bytes, spec, filtered.then_some(&start.devices.filter))?,
-    )?;
+    let devices = filtered.then_some(&start.devices.filter);
+    dir.write("config.json", &oci::document(&bytes, spec, devices, start.filter)?)?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
     match verdict(&channel, &helper, &bytes, cancel) {
-        Ok((pidfd, pid, terminal)) => {
+        Ok(Executed { pid, pidfd, terminal, listener }) => {
             undo.disarm();
             let streams = [None, None, None];
-            let started = Started { helper, pid, pidfd, exit, terminal, streams };
+            let started = Started { helper, pid, pidfd, exit, terminal, listener, streams };
             Ok((dir.clone(), meta.clone(), started))
         }
         Err(error) => {
@@ -269,9 +274,6 @@ fn refuse_what_is_missing(spec: &RunSpec) -> Result<()> {
         RunSpec { network: Network::Nat, .. } => missing(Stage::Network, "network: nat"),
         RunSpec { publish, .. } if !publish.is_empty() => missing(Stage::Network, "publish"),
         RunSpec { bundle: Some(_), .. } => missing(Stage::Rootfs, "bundle"),
-        _ if matches!(spec.security.seccomp, Seccomp::Profile(_)) => {
-            missing(Stage::User, "security.seccomp with a profile")
-        }
         _ => Ok(()),
     }
 }

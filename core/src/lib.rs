@@ -55,6 +55,8 @@ pub mod container;
 
 pub mod runtime;
 
+pub mod probe;
+
 mod tree;
 
 #[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]
@@ -63,5 +65,6 @@ mod sys;
 pub use container::{Container, Info, Output, RootMount, Status};
 pub use error::{Error, ErrorKind, Result, Stage};
 pub use launch::{RunOptions, Stdio};
+pub use probe::{Probe, probe};
 pub use runtime::{Runtime, RuntimeOptions};
 pub use wait::{Exit, Outcome, Usage};

@@ -24,6 +24,10 @@ pub const CTR_STDOUT: c_int = 1;
 pub const CTR_STDERR: c_int = 2;
 /// `ctr_container_take_fd`: the master of the terminal.
 pub const CTR_TERMINAL: c_int = 3;
+/// `ctr_container_take_fd`: the listener of a seccomp profile with
+/// `SCMP_ACT_NOTIFY`, for the requests of seccomp_unotify(2). Once it is
+/// closed, calls that wait for an answer fail with ENOSYS.
+pub const CTR_SECCOMP_LISTENER: c_int = 4;
 
 /// A descriptor for event loops: readable once the container has ended, and
 /// from then on; `ctr_wait` answers at once then. Only poll it.
@@ -101,8 +105,9 @@ fn absent(message: String) -> Error {
 }
 
 /// Takes the caller's end of a stream that was made for it
-/// (`CTR_STDIO_PIPE`, or `"tty": true`). `which` is `CTR_STDIN`,
-/// `CTR_STDOUT`, `CTR_STDERR` or `CTR_TERMINAL`; each can be taken once.
+/// (`CTR_STDIO_PIPE`, or `"tty": true`), or the listener of a seccomp profile.
+/// `which` is `CTR_STDIN`, `CTR_STDOUT`, `CTR_STDERR`, `CTR_TERMINAL` or
+/// `CTR_SECCOMP_LISTENER`; each can be taken once.
 ///
 /// `*fd` is the caller's, close-on-exec, blocking. Close standard input to
 /// let the program see its end; writing to it raises SIGPIPE as any pipe
@@ -123,8 +128,9 @@ pub unsafe extern "C" fn ctr_container_take_fd(
         let container = unsafe { Container::read(c) }?;
         let taken = match (which, usize::try_from(which)) {
             (CTR_TERMINAL, _) => container.take_terminal(),
+            (CTR_SECCOMP_LISTENER, _) => container.take_seccomp_listener(),
             (CTR_STDIN | CTR_STDOUT | CTR_STDERR, Ok(number)) => container.take_stream(number),
-            _ => return Err(Error::invalid(format!("which is {which}, expected 0 to 3"))),
+            _ => return Err(Error::invalid(format!("which is {which}, expected 0 to 4"))),
         };
         let taken = taken.ok_or_else(|| {
             let message = format!("stream {which} is no pipe of this handle, or was taken");

@@ -17,8 +17,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libctr::image::{LoadOptions, Source};
-use libctr::spec::RunSpec;
+use libctr::spec::{RunSpec, Seccomp};
 use libctr::{RunOptions, Runtime, RuntimeOptions};
+use libctr_seccomp::{Machine, compile, engines};
+use libctr_tests::outer::timed;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Job = Box<dyn FnMut() -> Result<()>>;
@@ -31,7 +33,8 @@ fn main() -> Result<()> {
     let mut jobs: Vec<(&str, Job)> = vec![
         ("posix_spawn", Box::new(|| plain(&mut Command::new("/bin/busybox")))),
         ("libctr", libctr(scratch.path(), &rootfs)?),
-        ("libctr, image: host", libctr_host(scratch.path())?),
+        ("libctr, image: host", libctr_host(scratch.path(), Seccomp::Default)?),
+        ("same, no seccomp", libctr_host(scratch.path(), Seccomp::Unconfined)?),
     ];
     if installed("bwrap") {
         let root = rootfs.clone();
@@ -77,6 +80,27 @@ fn main() -> Result<()> {
         }
     }
     report(&jobs, &mut times);
+    filter(rounds)
+}
+
+/// The default filter: its length, how long loading it takes, and how long
+/// compiling it where capabilities change it.
+fn filter(rounds: usize) -> Result<()> {
+    let profile = engines::profile(engines::USUAL);
+    let program = compile(&profile, Machine::NATIVE)?;
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1e6
+    };
+    let compiling = || {
+        let begun = Instant::now();
+        compile(&engines::profile(0), Machine::NATIVE).map(|_| begun.elapsed())
+    };
+    let loaded = median((0..rounds).map(|_| timed(&program)).collect());
+    let compiled = median((0..rounds).map(|_| compiling()).collect::<std::result::Result<_, _>>()?);
+    let length = program.len();
+    println!("seccomp, default: {length} instructions, loaded in {loaded:.1} µs");
+    println!("seccomp, default without capabilities: compiled in {compiled:.1} µs");
     Ok(())
 }
 
@@ -164,9 +188,10 @@ fn libctr(scratch: &Path, rootfs: &Path) -> Result<Job> {
     Ok(Box::new(move || run(&runtime, &spec)))
 }
 
-fn libctr_host(scratch: &Path) -> Result<Job> {
+fn libctr_host(scratch: &Path, seccomp: Seccomp) -> Result<Job> {
     let runtime = runtime(scratch)?;
-    let spec = limited(RunSpec::default());
+    let mut spec = limited(RunSpec::default());
+    spec.security.seccomp = seccomp;
     Ok(Box::new(move || run(&runtime, &spec)))
 }
 

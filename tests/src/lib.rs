@@ -14,6 +14,8 @@
 mod fixture;
 mod host;
 mod leaks;
+pub mod listener;
+pub mod outer;
 mod skip;
 
 pub use fixture::{Fixture, fixture, probe_path};

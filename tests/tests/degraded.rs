@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use libctr::spec::{Degraded, Mount, Network, RunSpec};
+use libctr::spec::{Degraded, Mount, Network, RunSpec, Seccomp};
 use libctr::{ErrorKind, Outcome, RootMount, Stage};
 use libctr_tests::{Fixture, fixture, skip};
 
@@ -49,6 +49,23 @@ fn run_without_namespaces_is_an_error_that_says_what_helps() {
         let (kind, stage, errno, text) = fixture.refusal(&spec);
         assert_eq!((kind, stage, errno), (ErrorKind::Unsupported, Stage::Launch, Some(28)));
         assert!(text.contains("user.max_user_namespaces"), "{text}");
+    });
+}
+
+#[test]
+fn degraded_program_has_the_filter_of_system_calls() {
+    without_namespaces("degraded_program_has_the_filter_of_system_calls", |fixture| {
+        let mut spec = shell(fixture, "sed -n 's/^Seccomp:\\t//p' /proc/self/status");
+        assert_eq!(fixture.answer(&spec), "2");
+        spec.security.seccomp = Seccomp::Unconfined;
+        assert_eq!(fixture.answer(&spec), "0");
+        // Nobody is there who could carry the listener.
+        let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#;
+        spec.security.seccomp = serde_json::from_str(profile).expect("a profile");
+        let (kind, stage, _, text) = fixture.refusal(&spec);
+        assert_eq!((kind, stage), (ErrorKind::Unsupported, Stage::Launch));
+        assert!(text.contains("degraded: SCMP_ACT_NOTIFY needs namespaces"), "{text}");
     });
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use libctr::spec::{Network, RunSpec};
+use libctr::spec::{Network, RunSpec, Seccomp};
 use libctr_tests::{Fixture, fixture, session_keyring};
 use nix::sys::signal::{SigSet, Signal};
 
@@ -249,7 +249,10 @@ fn other_user_cannot_become_root() {
 fn keyring_is_new_in_every_container() {
     let Some(fixture) = fixture() else { return };
     let host = session_keyring().to_string();
-    let (one, other) = (fixture.ask(&["keyring"]), fixture.ask(&["keyring"]));
+    // The filter refuses the question.
+    let mut spec = fixture.probe(&["keyring"]);
+    spec.security.seccomp = Seccomp::Unconfined;
+    let (one, other) = (fixture.answer(&spec), fixture.answer(&spec));
     if one == "error 38" {
         return libctr_tests::skip("this kernel has no keyrings");
     }

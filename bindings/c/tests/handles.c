@@ -31,6 +31,26 @@ static int is_readable(int fd, int ms)
     return poll(&poller, 1, ms) == 1;
 }
 
+/* The listener of a filter: taken once; closed, the call fails with ENOSYS. */
+static void listener(ctr_runtime_t *rt)
+{
+    const char *spec =
+        "{\"args\": [\"sh\", \"-c\", \"! mkdir /tmp/a\"],"
+        " \"security\": {\"seccomp\": {\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\":"
+        " [{\"names\": [\"mkdir\", \"mkdirat\"], \"action\": \"SCMP_ACT_NOTIFY\"}]}}}";
+    ctr_container_t *c = start(rt, spec, NULL);
+    ctr_exit_t ex;
+    int fd, again = -7;
+
+    CHECK(ctr_container_take_fd(c, CTR_SECCOMP_LISTENER, &fd, &err) == CTR_OK);
+    CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    CHECK(ctr_container_take_fd(c, CTR_SECCOMP_LISTENER, &again, NULL) == CTR_E_NOT_FOUND);
+    CHECK(again == -7 && is_readable(fd, 10000) && close(fd) == 0);
+    ex.size = sizeof ex;
+    CHECK(ctr_wait(c, 10000, &ex, &err) == CTR_OK && ex.code == 0);
+    ctr_container_unref(c);
+}
+
 /* Raw bytes as arguments and variables; input and output through pipes. */
 static void raw_arguments(ctr_runtime_t *rt)
 {
@@ -54,7 +74,8 @@ static void raw_arguments(ctr_runtime_t *rt)
     CHECK(ctr_container_take_fd(c, CTR_STDOUT, &out, &err) == CTR_OK);
     CHECK(ctr_container_take_fd(c, CTR_STDOUT, &again, NULL) == CTR_E_NOT_FOUND);
     CHECK(ctr_container_take_fd(c, CTR_TERMINAL, &again, NULL) == CTR_E_NOT_FOUND);
-    CHECK(ctr_container_take_fd(c, 4, &again, NULL) == CTR_E_INVALID && again == -7);
+    CHECK(ctr_container_take_fd(c, CTR_SECCOMP_LISTENER, &again, NULL) == CTR_E_NOT_FOUND);
+    CHECK(ctr_container_take_fd(c, 5, &again, NULL) == CTR_E_INVALID && again == -7);
     CHECK((fcntl(in, F_GETFD) & FD_CLOEXEC) && (fcntl(out, F_GETFD) & FD_CLOEXEC));
     CHECK(write(in, "hi ", 3) == 3 && close(in) == 0);
     while ((got = read(out, text + have, sizeof text - have)) > 0)
@@ -210,6 +231,7 @@ int main(int argc, char **argv)
     where.data = argv[2];
     CHECK(ctr_runtime_open(&where, &rt, &err) == CTR_OK);
     raw_arguments(rt);
+    listener(rt);
     waiting(rt);
     kept(rt);
     failures(rt);

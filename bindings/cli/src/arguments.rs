@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use libctr::{Runtime, RuntimeOptions};
 
 use crate::commands::{
-    features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version, wait,
+    doctor, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version, wait,
 };
 use crate::generate;
 
@@ -71,11 +71,16 @@ impl Format {
 impl Global {
     /// Opens the directories.
     pub(crate) fn runtime(&self) -> libctr::Result<Runtime> {
-        Runtime::open(&RuntimeOptions {
+        Runtime::open(&self.options())
+    }
+
+    /// Where the directories are.
+    pub(crate) fn options(&self) -> RuntimeOptions {
+        RuntimeOptions {
             run: self.root.clone(),
             data: self.data.clone(),
             ..RuntimeOptions::default()
-        })
+        }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -99,6 +104,7 @@ pub(crate) enum Command {
     Stats(stats::Arguments),
     Wait(wait::Arguments),
     Image(image::Arguments),
+    Doctor(doctor::Arguments),
     Features(features::Arguments),
     Version(version::Arguments),
     Completions(generate::Completions),

@@ -18,7 +18,7 @@ pub enum Step {
     Network = 3,
     /// The root and what is mounted in it.
     Filesystem = 4,
-    /// Ids, capabilities, no_new_privs.
+    /// Ids, capabilities, no_new_privs, seccomp.
     User = 5,
     /// The working directory.
     Chdir = 6,
@@ -109,6 +109,7 @@ calls! {
     Recv = 49 "recvmsg",
     Landlock = 50 "landlock",
     Fchownat = 51 "fchownat",
+    Seccomp = 52 "seccomp",
 }
 
 impl Step {
@@ -184,7 +185,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=51).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=52).contains(&call), "call {call}");
             }
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! cgroup → network → filesystem → user → chdir → exec
 //!
+//! The filter of system calls belongs to `user` and yet is loaded by `exec`, when
+//! execve alone is left.
+//!
 //! With `flag::INIT` this process stays as a tiny init after the filesystem
 //! step: the program is its child, orphans are reaped, signals are passed on.
 //! Without it, this process itself becomes the program.
@@ -10,6 +13,7 @@ mod cgroup;
 mod chdir;
 mod exec;
 pub(crate) mod filesystem;
+mod filter;
 mod landlock;
 mod network;
 mod reaper;
@@ -94,7 +98,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let rulesets = landlock::prepare(plan)?;
 
     if plan.has(flag::INIT) {
-        reaper::split(inherited)?;
+        reaper::split(plan, inherited)?;
     }
     exec::session(plan, terminal.as_ref())?;
     user::become_user(plan, inherited)?;
@@ -104,5 +108,5 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     // monitor learns its process id from the packet.
     sys::send(inherited.monitor.borrow(), b"x", [None, None])
         .map_err(at(Step::Exec, Call::Send, none))?;
-    exec::execute(plan)
+    exec::execute(plan, inherited)
 }

@@ -27,6 +27,9 @@ pub enum Message {
         /// What became of it.
         verdict: Verdict,
     },
+    /// The listener of the filter of system calls travels along; the program
+    /// is not executed yet.
+    Listener,
     /// A packet that this version does not know.
     Unknown,
 }
@@ -49,6 +52,7 @@ impl Message {
                 let [a, b, c, d, e, f] = verdict.to_bytes();
                 (8, [ability, 0, a, b, c, d, e, f])
             }
+            Message::Listener => (5, [0; 8]),
             Message::Unknown => (0, [0; 8]),
         };
         let [a, b, c, d, e, f, g, h] = body;
@@ -64,6 +68,7 @@ impl Message {
             3 => Message::Failed(Fault::from_bytes([a, b, c, d, e, f, g, h])),
             4 => Message::Done,
             8 => Message::Tried { ability: a, verdict: Verdict::from_bytes([c, d, e, f, g, h]) },
+            5 => Message::Listener,
             _ => Message::Unknown,
         }
     }
@@ -121,10 +126,11 @@ mod tests {
         let fault = Fault { step: Step::User, call: Call::Setgroups, index: 9, errno: 1 };
         let started = Message::Started { pid: -7 };
         let tried = Message::Tried { ability: 3, verdict: Verdict::Killed(31) };
-        for message in [started, Message::Failed(fault), Message::Done, tried, Message::Unknown] {
+        let others = [Message::Failed(fault), Message::Done, Message::Listener, Message::Unknown];
+        for message in others.into_iter().chain([started, tried]) {
             assert_eq!(Message::from_bytes(message.to_bytes()), message);
         }
-        for kind in (5..=255u8).filter(|kind| *kind != 8).chain([0, 1]) {
+        for kind in (6..=255u8).filter(|kind| *kind != 8).chain([0, 1]) {
             assert_eq!(
                 Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
                 Message::Unknown

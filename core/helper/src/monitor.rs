@@ -10,6 +10,7 @@ pub(crate) mod number;
 mod oom;
 mod record;
 pub(crate) mod remove;
+mod start;
 
 use core::sync::atomic::Ordering;
 
@@ -18,7 +19,7 @@ use crate::builder;
 use crate::init::{self, Inherited, at, descriptor};
 use crate::message::{Control, Message};
 use crate::plan::{Field, Plan, flag, when};
-use crate::sys::{self, BorrowedFd, Fd, Fork, POLLIN, Packet, Status, Watch};
+use crate::sys::{self, BorrowedFd, Fd, Fork, POLLIN, Status, Watch};
 use crate::userns;
 use groups::Groups;
 use log::Log;
@@ -205,48 +206,6 @@ impl Monitor {
             if ended {
                 return self.finish();
             }
-        }
-    }
-
-    /// One packet of pid 1: its terminal, "execve is next", a fault of eight
-    /// bytes, or the end of all packets, which means that the program was
-    /// executed.
-    fn hear(&mut self, ended: bool) -> Result<(), Fault> {
-        let mut bytes = [0_u8; 8];
-        let packet = match sys::receive(self.setup.borrow(), &mut bytes) {
-            // Nothing to hear yet, or, once pid 1 has ended, nothing more.
-            Err(sys::Errno::EAGAIN) if !ended => return Ok(()),
-            packet => packet.unwrap_or_default(),
-        };
-        match packet {
-            Packet { fd: Some(master), .. } => self.terminal = Some(master),
-            // Its descriptor got lost: this process may have no more of them.
-            Packet { length: 1, .. } if bytes.starts_with(b"t") => {
-                return Err(at(Step::Filesystem, Call::Send, NONE)(sys::Errno::EMFILE));
-            }
-            Packet { length: 8, .. } => return Err(Fault::from_bytes(bytes)),
-            Packet { length: 1, pid, .. } => self.program = pid,
-            _ if self.program.is_some() => self.executed(),
-            // It was killed while its root was put together.
-            _ => return Err(at(Step::Launch, Call::Died, NONE)(sys::Errno(0))),
-        }
-        Ok(())
-    }
-
-    fn executed(&mut self) {
-        // It has ended by itself, once everything was handed over.
-        reap(self.builder.take());
-        self.started = Some(sys::monotonic_ns());
-        self.started_at = sys::realtime_ns();
-        let program = self.program.unwrap_or(self.pid);
-        let pids = [("helper", sys::getpid()), ("init", self.pid), ("program", program)];
-        record::status(self.plan, pids, self.started_at);
-        let fds = [Some(self.pidfd.borrow()), self.terminal.as_ref().map(Fd::borrow)];
-        tell(self.plan, Message::Started { pid: self.pid }, fds);
-        // The terminal is the host's alone, or the log's.
-        self.log.take_terminal(self.terminal.take());
-        if let Some(channel) = descriptor(self.plan, Field::Channel) {
-            drop(Fd::adopt(channel.0));
         }
     }
 

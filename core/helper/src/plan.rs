@@ -145,6 +145,11 @@ pub mod flag {
     /// No namespaces: the program is a process of the host, which other walls
     /// keep in.
     pub const DEGRADED: u64 = 1 << 11;
+    /// The filter of system calls has a listener, which goes to the host.
+    pub const LISTENER: u64 = 1 << 12;
+    /// CAP_SYS_ADMIN is kept up to execve: without `no_new_privs` the filter
+    /// needs it.
+    pub const FILTER_CAP: u64 = 1 << 13;
 }
 
 /// Values of [`Field::Job`].
@@ -256,6 +261,9 @@ numbered! {
         Environment = 51,
         /// A path to try to execute, in order: path.
         Program = 52,
+        /// The filter of system calls: `SECCOMP_FILTER_FLAG_…` u32, number of
+        /// instructions u32, instructions of eight bytes.
+        Filter = 60,
         /// A device: flags u32, mode u32, uid u32, gid u32, major u32, minor u32, the host's path, path.
         Device = 65,
         /// An empty directory on which the probe may mount: path.

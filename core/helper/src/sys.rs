@@ -28,7 +28,7 @@ pub(crate) use socket::*;
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicI32, AtomicU32};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
 
 /// A kernel error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +177,8 @@ pub(crate) fn map_plan(number: i32) -> Result<&'static [u8]> {
     Ok(unsafe { core::slice::from_raw_parts(start, size) })
 }
 
-/// What pid 1 tells the monitor after exec: a page that both share.
+/// What pid 1 and the program tell without a system call: a page that they
+/// share with the monitor.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Status {
@@ -185,6 +186,11 @@ pub(crate) struct Status {
     pub(crate) ended: AtomicU32,
     /// The program's wait status.
     pub(crate) wait: AtomicI32,
+    /// The descriptor of the listener plus one, once there is one.
+    pub(crate) listener: AtomicI32,
+    /// The eight bytes of a fault behind the filter of system calls, where
+    /// nothing can be sent; 0 is none.
+    pub(crate) fault: AtomicU64,
 }
 
 /// A new page shared with every later child.

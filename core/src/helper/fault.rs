@@ -42,6 +42,7 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
+        (Stage::User, Call::Seccomp, _) => unfiltered(error, errno),
         (Stage::User, Call::IdTool, _) => error
             .with_kind(ErrorKind::Denied)
             .with_hint("every range must be the caller's in /etc/subuid and /etc/subgid"),
@@ -62,6 +63,21 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Launch | Stage::Filesystem, _, Errno::EPERM) => {
             error.with_hint("namespaces and mounts need CAP_SYS_ADMIN; run as root")
         }
+        _ => error,
+    }
+}
+
+/// Why a filter of system calls was not loaded, where the kernel tells
+/// (seccomp(2), "ERRORS").
+fn unfiltered(error: Error, errno: Errno) -> Error {
+    match errno {
+        Errno::ENOSYS | Errno::EINVAL => error.with_kind(ErrorKind::Unsupported).with_hint(
+            "the kernel needs CONFIG_SECCOMP_FILTER, and Linux 5.0 for SCMP_ACT_NOTIFY; \
+             \"seccomp\": \"unconfined\" runs without a filter",
+        ),
+        Errno::EBUSY => error.with_kind(ErrorKind::Unsupported).with_hint(
+            "a filter around this process has a listener already, and there can be but one",
+        ),
         _ => error,
     }
 }
@@ -221,13 +237,19 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let (resource, soft) = (body.number(), body.number());
             format!("{name}(resource {resource}, {soft})")
         }
+        Kind::Filter => {
+            let (flags, instructions) = (body.number(), body.number());
+            format!("{name}(SECCOMP_SET_MODE_FILTER, {flags:#x}, {instructions} instructions)")
+        }
         Kind::GroupV2
         | Kind::RootBind
         | Kind::Hostname
         | Kind::Mask
         | Kind::ReadOnly
         | Kind::Cwd
-        | Kind::Program => format!("{name}({})", body.text()),
+        | Kind::Program
+        | Kind::Scratch
+        | Kind::ScratchOnData => format!("{name}({})", body.text()),
         Kind::Remove => {
             body.skip(1);
             format!("{name}({})", body.text())

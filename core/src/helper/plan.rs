@@ -108,6 +108,12 @@ impl Payload<'_> {
         self.string(path)
     }
 
+    /// Bytes alone.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     /// Bytes with their length before them.
     pub(crate) fn contents(&mut self, bytes: &[u8]) -> &mut Self {
         self.u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));

@@ -12,6 +12,7 @@ use libctr_helper::plan::{Field, Kind, flag};
 use nix::unistd::{getegid, geteuid};
 
 use super::landlock::{self, Rights};
+use super::seccomp::Filter;
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::helper::plan::Plan;
 use crate::process::Process;
@@ -26,7 +27,7 @@ const VERSION: i64 = 6;
 ///
 /// # Errors
 /// `Unsupported`, with the key that cannot.
-pub(super) fn check(spec: &RunSpec, process: &Process) -> Result<()> {
+pub(super) fn check(spec: &RunSpec, process: &Process, filter: Option<&Filter>) -> Result<()> {
     let refuse = |what: &str| {
         let message = format!("degraded: {what}");
         Err(Error::new(Stage::Launch, ErrorKind::Unsupported, message))
@@ -51,6 +52,8 @@ pub(super) fn check(spec: &RunSpec, process: &Process) -> Result<()> {
         _ if spec.user.is_some() && process.uid != user => {
             refuse("another user than the caller needs namespaces")
         }
+        // pid 1 of the container carries it.
+        _ if filter.is_some_and(Filter::notifies) => refuse("SCMP_ACT_NOTIFY needs namespaces"),
         _ if !spec.security.no_new_privileges => refuse("no_new_privileges cannot be off"),
         _ => Ok(()),
     }

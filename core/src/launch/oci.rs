@@ -21,6 +21,7 @@ use oci_spec::runtime::{
     Spec, SpecBuilder, UserBuilder,
 };
 
+use super::seccomp::Filter;
 use super::security;
 use crate::cgroup::DeviceFilter;
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -29,23 +30,25 @@ use crate::spec::{Limits, RunSpec};
 /// The version of the specification that the document follows.
 const VERSION: &str = "1.2.0";
 
-/// The document as JSON. `filter`: that of devices, if it is in place.
+/// The document as JSON. `devices`, `calls`: the filters that are in place.
 pub(super) fn document(
     plan: &[u8],
     spec: &RunSpec,
-    filter: Option<&DeviceFilter>,
+    devices: Option<&DeviceFilter>,
+    calls: Option<&Filter>,
 ) -> Result<Vec<u8>> {
     let failed = |text: String| Error::new(Stage::State, ErrorKind::Internal, text);
     let plan = Plan::new(plan).ok_or_else(|| failed("the plan cannot be read back".into()))?;
-    let document =
-        render(plan, spec, filter).map_err(|error| failed(format!("config.json: {error}")))?;
+    let document = render(plan, spec, devices, calls)
+        .map_err(|error| failed(format!("config.json: {error}")))?;
     serde_json::to_vec(&document).map_err(|error| failed(format!("config.json: {error}")))
 }
 
 fn render(
     plan: Plan<'_>,
     spec: &RunSpec,
-    filter: Option<&DeviceFilter>,
+    devices: Option<&DeviceFilter>,
+    calls: Option<&Filter>,
 ) -> std::result::Result<Spec, OciSpecError> {
     let number = |field| plan.get(field).unwrap_or(0);
     let id = |field| u32::try_from(number(field)).unwrap_or(u32::MAX);
@@ -75,11 +78,14 @@ fn render(
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(plan)?)
         .devices(devices::nodes(plan)?)
-        .resources(resources(&spec.limits, filter)?)
+        .resources(resources(&spec.limits, devices)?)
         .masked_paths(absolute(plan, Kind::Mask))
         .readonly_paths(absolute(plan, Kind::ReadOnly));
     if let Some(group) = group(plan) {
         linux = linux.cgroups_path(group);
+    }
+    if let Some(Filter { document, .. }) = calls {
+        linux = linux.seccomp(document.clone());
     }
     let annotations = spec.annotations.clone().into_iter();
     SpecBuilder::default()

@@ -12,7 +12,7 @@ use crate::userns::Users;
 
 /// What a program of uid 0 has, as container engines have it (the numbers of
 /// linux/capability.h).
-const DEFAULT: u64 = bit(0) // CHOWN
+pub(super) const DEFAULT: u64 = bit(0) // CHOWN
     | bit(1) // DAC_OVERRIDE
     | bit(3) // FOWNER
     | bit(4) // FSETID
@@ -54,9 +54,8 @@ pub(super) fn write(
             body.u32(*group);
         });
     }
-    // A new user namespace begins with all capabilities over itself. In one
-    // nobody makes nodes.
-    let mut wanted = set(spec)? & users.map_or_else(ours, |_| Ok(u64::MAX))?;
+    let mut wanted = bounding(spec, users)?;
+    // In a user namespace nobody makes nodes.
     if !filtered && users.is_none() {
         wanted &= !bit(MKNOD);
     }
@@ -71,6 +70,12 @@ pub(super) fn write(
     plan.flag(flag::KEEP_CAPS, process.uid != 0 && effective != 0);
     plan.flag(flag::NO_NEW_PRIVS, spec.security.no_new_privileges);
     Ok(())
+}
+
+/// The bounding set, before what the filter of devices takes. A new user
+/// namespace begins with all capabilities over itself.
+pub(super) fn bounding(spec: &RunSpec, users: Option<&Users>) -> Result<u64> {
+    Ok(set(spec)? & users.map_or_else(ours, |_| Ok(u64::MAX))?)
 }
 
 /// The capability that was asked for by name and that opens a way to every

@@ -13,6 +13,7 @@ use libctr_helper::message::{Control, Message};
 use crate::error::{Error, ErrorKind, Stage};
 use crate::helper::channel::{self, Channel};
 use crate::helper::fault;
+use nix::errno::Errno;
 
 /// Why an attempt failed.
 pub(super) enum Failure {
@@ -38,15 +39,25 @@ impl From<Failure> for Error {
     }
 }
 
+/// What a start that succeeded leaves.
+pub(super) struct Executed {
+    pub(super) pid: i32,
+    pub(super) pidfd: OwnedFd,
+    pub(super) terminal: Option<OwnedFd>,
+    /// The listener of the filter of system calls.
+    pub(super) listener: Option<OwnedFd>,
+}
+
 /// Waits for what the helper says of the start.
 pub(super) fn verdict(
     channel: &Channel,
     helper: &OwnedFd,
     plan: &[u8],
     cancel: Option<BorrowedFd<'_>>,
-) -> Result<(OwnedFd, i32, Option<OwnedFd>), Failure> {
+) -> Result<Executed, Failure> {
     let mut cancel = cancel;
     let mut cancelled = None;
+    let mut listener = None;
     loop {
         let message = match channel.receive(cancel) {
             Err(error) if error.kind() == ErrorKind::Cancelled => {
@@ -60,9 +71,15 @@ pub(super) fn verdict(
             }
             other => other?,
         };
+        if let Some((Message::Listener, [received, _])) = message {
+            // It got lost: this process may have no more descriptors.
+            let lost = || Error::sys(Stage::Launch, "recvmsg(seccomp listener)", Errno::EMFILE);
+            listener = Some(received.ok_or_else(lost)?);
+            continue;
+        }
         match (message, cancelled.take()) {
             (Some((Message::Started { pid }, [Some(pidfd), terminal])), None) => {
-                return Ok((pidfd, pid, terminal));
+                return Ok(Executed { pid, pidfd, terminal, listener });
             }
             (_, Some(error)) => return Err(error.into()),
             (Some((Message::Failed(fault), _)), None) => return Err(failed(plan, fault)),

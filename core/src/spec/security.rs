@@ -84,13 +84,16 @@ pub struct Capabilities {
 /// profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Seccomp {
-    /// The profile that container engines ship.
+    /// The profile that container engines ship, for the program's
+    /// capabilities. Calls by another ABI of the machine kill the process.
     #[default]
     Default,
     /// No filter.
     Unconfined,
     /// A profile of the OCI runtime specification (`linux.seccomp`). A key
-    /// outside that specification is refused, never ignored.
+    /// outside that specification is refused, never ignored. It must allow
+    /// execve; for `SCMP_ACT_NOTIFY` see
+    /// [`crate::Container::take_seccomp_listener`].
     Profile(Box<LinuxSeccomp>),
 }
 

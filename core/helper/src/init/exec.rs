@@ -1,6 +1,6 @@
 //! `exec`: session and standard streams, limits, then the program.
 
-use super::{at, descriptor};
+use super::{Inherited, at, descriptor, filter};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Field, Kind, Plan};
 use crate::sys::{self, Errno, Fd, Pointers};
@@ -30,9 +30,9 @@ pub(super) fn session(plan: Plan<'_>, terminal: Option<&Fd>) -> Result<(), Fault
     Ok(())
 }
 
-/// Executes the first candidate that exists. Comes back only with a fault:
-/// EACCES wins over ENOENT, as in execvp(3).
-pub(super) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
+/// Loads the filter and executes the first candidate that exists. Comes back
+/// only with a fault: EACCES wins over ENOENT, as in execvp(3).
+pub(super) fn execute(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     let mask = plan.get(Field::Umask).and_then(|mask| u32::try_from(mask).ok());
     sys::umask(mask.unwrap_or(0o022));
     let arguments = pointers(plan, Kind::Argument)?;
@@ -41,8 +41,12 @@ pub(super) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
     let mut refused = false;
     // What this process blocked, the program must not inherit.
     sys::block_signals(false);
+    let filtered = filter::load(plan, inherited)?;
     for mut record in plan.records().filter(|record| record.kind == Kind::Program) {
-        let program = record.body.string().ok_or(Fault::broken_plan(Step::Exec, record.index))?;
+        let Some(program) = record.body.string() else {
+            fault = Fault::broken_plan(Step::Exec, record.index);
+            break;
+        };
         let errno = sys::execve(program, &arguments, &environment);
         if !refused {
             fault = at(Step::Exec, Call::Execve, record.index)(errno);
@@ -52,6 +56,9 @@ pub(super) fn execute(plan: Plan<'static>) -> Result<(), Fault> {
             Errno::EACCES => refused = true,
             _ => break,
         }
+    }
+    if filtered {
+        filter::fail(fault, inherited);
     }
     Err(fault)
 }

@@ -4,8 +4,9 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Inherited, at};
+use super::{Inherited, at, filter};
 use crate::fault::{Call, Fault, Step};
+use crate::plan::{Plan, flag};
 use crate::sys::{self, Errno, Fork};
 
 /// CAP_KILL: signals must reach a program of another user.
@@ -13,14 +14,26 @@ const KILL_ONLY: u64 = 1 << 5;
 
 /// Returns in the child, which goes on to be the program; the parent stays
 /// here for good.
-pub(super) fn split(inherited: &Inherited) -> Result<(), Fault> {
+pub(super) fn split(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> {
     // Blocked signals wait for `next_signal` even where pid 1 would ignore
     // them by default.
     sys::block_signals(true);
-    let fork = sys::clone(0, None, false).map_err(at(Step::Launch, Call::Fork, Fault::NO_RECORD))?;
+    let listener = plan.has(flag::LISTENER);
+    let shared = if listener { sys::CLONE_FILES } else { 0 };
+    let fork = sys::clone(shared, None, false).map_err(at(Step::Launch, Call::Fork, Fault::NO_RECORD))?;
     match fork {
         Fork::Child => Ok(()),
-        Fork::Parent { pid, .. } => reap(pid, inherited),
+        Fork::Parent { pid, .. } => {
+            if listener {
+                match filter::carry(pid, inherited) {
+                    Ok(None) => {}
+                    Ok(Some(status)) => finish(status, inherited),
+                    // The program would wait for answers that never come.
+                    Err(_) => sys::exit(125),
+                }
+            }
+            reap(pid, inherited)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::sys;
 /// Supplementary groups that one process may have (limits.h, NGROUPS_MAX is
 /// larger, but no real user comes near).
 const GROUPS_MAX: usize = 1024;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
@@ -54,7 +55,10 @@ pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), F
 
     // Capabilities that a program of another user keeps survive the change of
     // uid only with this bit.
-    let keep = plan.has(flag::KEEP_CAPS);
+    // The one for the filter goes when execve computes them anew, from the
+    // bounding set and the ambient set.
+    let filter = if plan.has(flag::FILTER_CAP) { CAP_SYS_ADMIN } else { 0 };
+    let keep = plan.has(flag::KEEP_CAPS) || filter != 0;
     if keep {
         sys::keep_caps(true).map_err(failed(Call::Prctl))?;
     }
@@ -65,7 +69,7 @@ pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), F
         sys::keep_caps(false).map_err(failed(Call::Prctl))?;
     }
 
-    let effective = number(Field::CapEffective);
+    let effective = number(Field::CapEffective) | filter;
     sys::capset(effective, effective, number(Field::CapInheritable)).map_err(failed(Call::Capset))?;
     sys::ambient_clear().map_err(failed(Call::Prctl))?;
     let ambient = number(Field::CapAmbient);

@@ -69,15 +69,15 @@ pub(super) fn time_namespace(_: Plan<'static>) -> Tried {
 
 pub(super) fn filter(_: Plan<'static>) -> Tried {
     sys::no_new_privs().map_err(refused(Call::Prctl))?;
-    sys::filter(0, &sys::filter_without_getpid()).map_err(alone)?;
+    sys::filter_system_calls(0, &sys::filter_without_getpid()).map_err(alone)?;
     // It has no answer now.
     if sys::getpid() == 0 { Ok(0) } else { Err(Verdict::Wrong(0)) }
 }
 
 pub(super) fn notify(_: Plan<'static>) -> Tried {
-    const NEW_LISTENER: usize = 8;
+    const NEW_LISTENER: u32 = 8;
     sys::no_new_privs().map_err(refused(Call::Prctl))?;
-    sys::filter(NEW_LISTENER, &sys::filter_without_getpid()).map(|_| 0).map_err(alone)
+    sys::filter_system_calls(NEW_LISTENER, &sys::filter_without_getpid()).map(|_| 0).map_err(alone)
 }
 
 pub(super) fn landlock(_: Plan<'static>) -> Tried {

@@ -36,6 +36,20 @@ pub(super) unsafe fn syscall(n: usize, a: [usize; 6]) -> isize {
     ret
 }
 
+/// Ends the process by an instruction that no processor has (SIGILL).
+pub(super) fn trap() -> ! {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing of the program goes on.
+    unsafe {
+        asm!("ud2", options(noreturn, nomem, nostack));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: nothing of the program goes on.
+    unsafe {
+        asm!("udf #0", options(noreturn, nomem, nostack));
+    }
+}
+
 // The kernel enters with the argument vector on the stack (psABI, "process
 // initialization"); hand its address to Rust on an aligned stack.
 #[cfg(all(target_arch = "x86_64", not(any(test, clippy))))]

@@ -58,25 +58,22 @@ pub(crate) fn landlock_version() -> Result<u32> {
     u32::try_from(version).map_err(|_| Errno::EINVAL)
 }
 
-/// A filter under which getpid(2) fails and all else works: struct sock_filter
-/// is code u16, two jumps u8, a number u32.
-pub(crate) fn filter_without_getpid() -> [u64; 4] {
+/// A filter under which getpid(2) fails and all else works: each instruction
+/// is code u16, two jumps u8, a number u32 (struct sock_filter).
+pub(crate) fn filter_without_getpid() -> [u8; 32] {
     const LOAD: u64 = 0x20;
     const IF_EQUAL: u64 = 0x15 | 1 << 24;
     const RETURN: u64 = 0x06;
     const ERRNO_ENOTTY: u64 = 0x0005_0019;
     const ALLOW: u64 = 0x7fff_0000;
     let getpid = super::arch::nr::GETPID as u64;
-    [LOAD, IF_EQUAL | getpid << 32, RETURN | ERRNO_ENOTTY << 32, RETURN | ALLOW << 32]
-}
-
-/// Filters this process's system calls from now on (seccomp(2)). With
-/// `SECCOMP_FILTER_FLAG_NEW_LISTENER` the result is a descriptor.
-pub(crate) fn filter(flags: usize, program: &[u64]) -> Result<usize> {
-    const SET_MODE_FILTER: usize = 1;
-    // struct sock_fprog: the length is 16 bits wide, little endian.
-    let whole = [program.len(), address(program)];
-    call!(SECCOMP, SET_MODE_FILTER, flags, address(&whole))
+    let program =
+        [LOAD, IF_EQUAL | getpid << 32, RETURN | ERRNO_ENOTTY << 32, RETURN | ALLOW << 32];
+    let mut bytes = [0; 32];
+    for (to, instruction) in bytes.chunks_exact_mut(8).zip(program) {
+        super::copy(to, &instruction.to_le_bytes());
+    }
+    bytes
 }
 
 /// Makes a network device of the tun driver, which goes with the descriptor.

@@ -73,6 +73,16 @@ pub(crate) fn no_new_privs() -> Result<()> {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
 
+/// Filters this process's system calls from now on (seccomp(2)). `program`:
+/// instructions of eight bytes. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the
+/// result is a descriptor.
+pub(crate) fn filter_system_calls(flags: u32, program: &[u8]) -> Result<usize> {
+    const SET_MODE_FILTER: usize = 1;
+    // struct sock_fprog: the length is 16 bits wide, little endian.
+    let whole = [program.len() / 8, address(program)];
+    call!(SECCOMP, SET_MODE_FILTER, flags as usize, address(&whole))
+}
+
 /// Nobody may trace this process or read its memory.
 pub(crate) fn not_dumpable() -> Result<()> {
     const PR_SET_DUMPABLE: usize = 4;

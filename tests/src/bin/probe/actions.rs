@@ -20,6 +20,7 @@ pub(crate) fn act(name: &str, words: &[&str]) -> Result<()> {
         "orphans" => number().and_then(orphans),
         "daemon" => daemon(words),
         "bomb" => bomb(),
+        "child" => child(words),
         "oom_child" => number().and_then(oom_child),
         "ignore" => signal().map(system::ignore),
         "raise" => {
@@ -127,6 +128,22 @@ fn bomb() -> Result<()> {
     loop {
         if system::fork().is_err() {
             sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// A child does what it is told; says how it ended.
+fn child(words: &[&str]) -> Result<()> {
+    match system::fork()? {
+        Some(pid) => writeln!(stdout(), "child {}", system::wait(pid)?),
+        None => {
+            if let Some((name, words)) = words.split_first() {
+                match crate::answers::answer(name, words) {
+                    Some(answer) => drop(answer),
+                    None => drop(act(name, words)),
+                }
+            }
+            exit(0)
         }
     }
 }

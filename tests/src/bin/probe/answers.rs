@@ -43,10 +43,24 @@ pub(crate) fn answer(name: &str, words: &[&str]) -> Option<Result<Vec<u8>>> {
         "link" => fs::read_link(path).map(|path| path.into_os_string().into_vec()),
         "stat" => stat(path),
         "list" => list(path),
+        "call" => call(words),
         "words" => Ok(words.join("\n").into_bytes()),
         _ => return None,
     };
     Some(answer)
+}
+
+/// `call ABI NUMBER [ARGUMENT…]`: the result.
+fn call(words: &[&str]) -> Result<Vec<u8>> {
+    let wrong = || Error::from_raw_os_error(22);
+    let (abi, numbers) = words.split_first().ok_or_else(wrong)?;
+    let mut values = [0; 7];
+    for (value, word) in values.iter_mut().zip(numbers) {
+        let digits = word.strip_prefix("0x").map(|digits| i64::from_str_radix(digits, 16));
+        *value = digits.unwrap_or_else(|| word.parse()).map_err(|_| wrong())?;
+    }
+    let [number, arguments @ ..] = values;
+    system::call(abi, number, arguments).map(|result| result.to_string().into_bytes())
 }
 
 /// A file without its last newline.

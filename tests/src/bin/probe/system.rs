@@ -117,3 +117,46 @@ pub(crate) fn session_keyring() -> Result<c_long> {
     let id = unsafe { c_syscall(KEYCTL, GET_KEYRING_ID, SESSION_KEYRING, 1, 0, 0) };
     if id < 0 { Err(Error::last_os_error()) } else { Ok(id) }
 }
+
+/// One system call by its number, by one of this machine's ABIs: `native`,
+/// `i386` (the gate that 64-bit programs have as well) or `x32`.
+pub(crate) fn call(abi: &str, number: c_long, words: [c_long; 6]) -> Result<c_long> {
+    const X32_BIT: c_long = 0x4000_0000;
+    let [a, b, c, d, e, f] = words;
+    let number = match abi {
+        "native" => number,
+        "x32" => number | X32_BIT,
+        "i386" => return gate(number),
+        _ => return Err(Error::from_raw_os_error(22)),
+    };
+    // SAFETY: the tests hand numbers that are no addresses, or null.
+    let result = unsafe { c_syscall(number, a, b, c, d, e, f) };
+    if result == -1 { Err(Error::last_os_error()) } else { Ok(result) }
+}
+
+/// A call of i386 without arguments.
+#[cfg(target_arch = "x86_64")]
+fn gate(number: c_long) -> Result<c_long> {
+    let mut result = number;
+    // SAFETY: all arguments are zero, so no memory is touched. rbx, which the
+    // compiler keeps for itself, is put back; the gate clears r8 to r11.
+    unsafe {
+        std::arch::asm!(
+            "push rbx", "xor ebx, ebx", "int 0x80", "pop rbx",
+            inlateout("rax") result,
+            in("rcx") 0, in("rdx") 0, in("rsi") 0, in("rdi") 0,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    // The result has 32 bits.
+    let [a, b, c, d, ..] = result.to_le_bytes();
+    match i32::from_le_bytes([a, b, c, d]) {
+        errno @ -4095..=-1 => Err(Error::from_raw_os_error(-errno)),
+        result => Ok(result.into()),
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn gate(_: c_long) -> Result<c_long> {
+    Err(Error::from_raw_os_error(38))
+}

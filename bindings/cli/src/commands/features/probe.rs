@@ -127,7 +127,7 @@ fn build() -> Vec<Feature> {
         feature("build.image.pull", false, missing),
         feature("build.network.nat", false, missing),
         feature("build.rootless", false, missing),
-        feature("build.seccomp", false, missing),
+        feature("build.seccomp", true, "the engines' default profile, OCI profiles"),
     ]
 }
 

@@ -1,0 +1,66 @@
+//! Groups that are made only to see whether they can be, and removed again.
+//!
+//! Host side. What is limited is a group without processes, so nothing on the
+//! machine notices.
+
+use std::path::{Path, PathBuf};
+
+use super::{Controller, Groups, Hierarchies, Limits, Setup, file};
+use crate::error::Result;
+
+/// Groups as a container's, for as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    groups: Groups,
+    filters_devices: bool,
+}
+
+impl Trial {
+    /// Makes the groups of `id` with these limits.
+    ///
+    /// # Errors
+    /// Those of [`Setup::choose`] and [`Setup::create`].
+    pub(crate) fn make(hierarchies: &Hierarchies, id: &str, limits: &Limits) -> Result<Trial> {
+        let setup = Setup::choose(hierarchies, id, limits)?;
+        let filters_devices = setup.create()?;
+        Ok(Trial { groups: setup.groups, filters_devices })
+    }
+
+    /// The v2 group.
+    pub(crate) fn v2(&self) -> Option<&Path> {
+        self.groups.v2.as_deref()
+    }
+
+    /// Where the group is that serves a controller.
+    pub(crate) fn place(&self, controller: Controller) -> Option<PathBuf> {
+        let group = self.groups.v1.get(&controller).or(self.groups.v2.as_ref())?;
+        group.parent().map(Path::to_owned)
+    }
+
+    /// Whether it says which devices can be opened.
+    pub(crate) fn filters_devices(&self) -> bool {
+        self.filters_devices
+    }
+
+    /// Whether there are no groups at all.
+    pub(crate) fn is_none(&self) -> bool {
+        self.groups.is_none()
+    }
+
+    /// Ends all processes of the v2 group, of which there are none, with the
+    /// one write that does so (Linux 5.14). False: there is no such file.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(crate) fn kill_at_once(&self) -> Result<bool> {
+        self.v2().map_or(Ok(false), |dir| file::write_if_there(dir, "cgroup.kill", "1"))
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if let Err(error) = self.groups.remove() {
+            log::warn!("the probe's control groups stay: {error}");
+        }
+    }
+}
