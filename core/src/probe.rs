@@ -59,6 +59,9 @@ pub struct Finding {
     /// What libctr cannot do without it, or does instead. `None` where it works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consequence: Option<String>,
+    /// The ability without which this one could not even be tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<&'static str>,
     /// The one command that changes it, where one is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
@@ -66,7 +69,9 @@ pub struct Finding {
 
 impl Finding {
     fn ok(ability: &'static str, detail: impl Into<String>) -> Finding {
-        Finding { ability, state: State::Ok, detail: detail.into(), consequence: None, fix: None }
+        let detail = detail.into();
+        let (consequence, because, fix) = (None, None, None);
+        Finding { ability, state: State::Ok, detail, consequence, because, fix }
     }
 
     fn missing(ability: &'static str, detail: impl Into<String>, consequence: &str) -> Finding {
@@ -162,7 +167,7 @@ pub fn probe(options: &RuntimeOptions) -> Result<Probe> {
     let mut findings = attempts.start(&places);
     findings.extend(explain::findings(&machine, &identity, &attempts));
     findings.extend(identity.findings(&machine, &attempts));
-    findings.extend(groups.findings());
+    findings.extend(groups.findings(&machine));
     findings.extend(places.findings());
     findings.push(machine.log());
     Ok(Probe {

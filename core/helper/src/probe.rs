@@ -65,11 +65,11 @@ fn attempt(plan: Plan<'static>, ability: Ability) -> Verdict {
         A::Openat2 => host(calls::openat2),
         A::Pidfd => host(calls::pidfd),
         A::CloseRange => host(calls::close_range),
-        A::User => within(plan, Ids::Single, 0, calls::host_name),
+        A::User => within(plan, Ids::Single, 0, calls::right),
         A::UserMapped if plan.of(Kind::IdMap).chain(plan.of(Kind::IdTool)).next().is_none() => {
             Verdict::Untried
         }
-        A::UserMapped => within(plan, Ids::Plan, 0, calls::host_name),
+        A::UserMapped => within(plan, Ids::Plan, 0, calls::right),
         A::Pid => in_own(sys::CLONE_NEWPID, calls::first_process),
         A::Mount => in_own(CLONE_NEWNS, mounts::private),
         A::Ipc => in_own(sys::CLONE_NEWIPC, calls::nothing),

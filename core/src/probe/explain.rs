@@ -37,9 +37,9 @@ pub(super) fn findings(
             // There is no v2 group, or no place for the data: said elsewhere.
             (_, None) if entry.may_be_untried && attempts.works(Ability::Openat2) => {}
             (Some(first), Some(_)) if entry.in_own => {
-                let detail = format!("not without a user namespace: see {first}");
-                let consequence = entry.consequence;
-                findings.push(Finding::missing(entry.name, detail, consequence));
+                let detail = format!("not without {first}");
+                let found = Finding::missing(entry.name, detail, entry.consequence);
+                findings.push(Finding { state: entry.without, because: Some(first), ..found });
             }
             _ => findings.push(of_entry(entry, verdict, machine)),
         }

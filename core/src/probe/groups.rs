@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Finding;
+use super::machine::Machine;
 use super::places::detail;
 use crate::cgroup::{Controller, Device, DeviceFilter, Hierarchies, IoLimit, Limits, Trial};
 use crate::error::Result;
@@ -47,8 +48,12 @@ impl Groups {
         self.plain.as_ref().ok()?.v2()
     }
 
-    pub(super) fn findings(&self) -> Vec<Finding> {
+    pub(super) fn findings(&self, machine: &Machine) -> Vec<Finding> {
         let mut findings = self.controllers.clone();
+        // What is read-only in a container is not for those inside to change.
+        for finding in findings.iter_mut().filter(|found| found.detail.contains("EROFS")) {
+            finding.fix = machine.uncovered().or(finding.fix.take());
+        }
         findings.push(self.kill());
         findings
     }
@@ -162,7 +167,7 @@ fn devices(trial: &impl Fn(&Limits) -> Result<Trial>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::Groups;
+    use super::{Groups, Machine};
 
     #[test]
     fn groups_of_the_probe_are_gone_when_it_is() {
@@ -170,7 +175,7 @@ mod tests {
         let groups = Groups::make(&id);
         let dir = groups.v2().map(std::path::Path::to_owned);
         assert!(dir.as_ref().is_none_or(|dir| dir.exists()));
-        let names: Vec<_> = groups.findings().iter().map(|finding| finding.ability).collect();
+        let names: Vec<_> = groups.findings(&Machine::look()).iter().map(|found| found.ability).collect();
         let expected = [
             "cgroup.memory",
             "cgroup.pids",

@@ -14,7 +14,7 @@ use nix::unistd::{User, getegid, geteuid};
 use super::attempts::Attempts;
 use super::machine::Machine;
 use super::places::detail;
-use super::{Finding, settings};
+use super::{Finding, State, settings};
 use crate::error::Result;
 use crate::spec::{IdMap, UserNamespace};
 use crate::sys;
@@ -23,6 +23,8 @@ use crate::userns::{Users, subordinate};
 /// What is missing without subordinate ids.
 const ONE_ID: &str =
     "a container has one user and one group: all files of images belong to them";
+
+const NO_CONTAINER: &str = "no container can be started, but with degraded: allow";
 
 /// The caller.
 #[derive(Debug)]
@@ -88,7 +90,8 @@ impl Identity {
             let number = self.widest().map_or(0, |users| users.count());
             finding.detail = format!("{number} user ids can be mapped");
         } else if blocks {
-            finding.consequence = Some("no container can be started".to_owned());
+            finding.state = State::Missing;
+            finding.consequence = Some(NO_CONTAINER.to_owned());
             finding.fix = self.fix().or(finding.fix);
         }
         finding

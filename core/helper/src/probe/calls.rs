@@ -45,6 +45,10 @@ pub(super) fn close_range(_: Plan<'static>) -> Tried {
 
 /// Needs a right in the user namespace: one may be made and give none (as
 /// AppArmor has it).
+pub(super) fn right(_: Plan<'static>) -> Tried {
+    sys::unshare(sys::CLONE_NEWUTS).map(|()| 0).map_err(refused(Call::Unshare))
+}
+
 pub(super) fn host_name(_: Plan<'static>) -> Tried {
     sys::unshare(sys::CLONE_NEWUTS).map_err(refused(Call::Unshare))?;
     sys::sethostname(c"libctr").map(|()| 0).map_err(refused(Call::Sethostname))

@@ -46,19 +46,29 @@ pub(super) fn text(probe: &Probe, marks: Marks) -> String {
     }
     let mut text = table.render();
     for state in [State::Missing, State::Degraded] {
-        for finding in probe.findings().iter().filter(|finding| finding.state == state) {
-            text.push_str(&lines(finding, marks));
+        let is_told = |finding: &&Finding| finding.state == state && finding.because.is_none();
+        let mut told: Vec<&Finding> = probe.findings().iter().filter(is_told).collect();
+        while let Some(&first) = told.first() {
+            // What one command changes stands together.
+            let is_same =
+                |found: &Finding| found == first || first.fix.is_some() && found.fix == first.fix;
+            let (same, others): (Vec<_>, Vec<_>) = told.iter().partition(|found| is_same(found));
+            text.push_str(&lines(&same, marks));
+            told = others;
         }
     }
     text.push_str(&end(probe));
     text
 }
 
-fn lines(finding: &Finding, marks: Marks) -> String {
-    let mark = marks.of(finding.state);
-    let consequence = finding.consequence.as_deref().unwrap_or("");
-    let mut text = format!("\n{mark} {}: {}\n", finding.ability, printable(consequence));
-    if let Some(fix) = &finding.fix {
+/// What findings mean, and the command that changes all of them.
+fn lines(findings: &[&Finding], marks: Marks) -> String {
+    let mut text = String::from("\n");
+    for finding in findings {
+        let consequence = printable(finding.consequence.as_deref().unwrap_or(""));
+        text.push_str(&format!("{} {}: {consequence}\n", marks.of(finding.state), finding.ability));
+    }
+    if let Some(fix) = findings.first().and_then(|finding| finding.fix.as_ref()) {
         text.push_str(&format!("    {}\n", printable(fix)));
     }
     text
@@ -74,15 +84,10 @@ fn end(probe: &Probe) -> String {
         _ => "no container can be run",
     };
     let mut text = format!("\nLinux {}: {level}\n", printable(probe.kernel()));
-    let refused: Vec<_> = summary.features.iter().filter(|feature| !feature.works).collect();
     // Where nothing works, nothing has to be listed.
     if matches!(summary.level, Level::Full | Level::WithoutLimits) {
-        for feature in refused {
-            let needs = match feature.needs.as_slice() {
-                [] => "only for callers who need a user namespace".to_owned(),
-                needs => format!("needs {}", needs.join(", ")),
-            };
-            text.push_str(&format!("    not {}: {needs}\n", feature.key));
+        for feature in summary.features.iter().filter(|feature| !feature.needs.is_empty()) {
+            text.push_str(&format!("    not {}: needs {}\n", feature.key, feature.needs.join(", ")));
         }
     }
     text
@@ -105,7 +110,7 @@ mod tests {
         assert_eq!(finding.state, State::Missing);
         let text = "\nNO directory.run: no container can be started\n    \
                     give one that can be written: ctrun --root DIR …\n";
-        assert_eq!(lines(finding, Marks::ASCII), text);
+        assert_eq!(lines(&[finding], Marks::ASCII), text);
         assert_eq!(Marks::SIGNS.of(State::Ok), "✓");
     }
 }
