@@ -52,7 +52,7 @@ impl Groups {
         let mut findings = self.controllers.clone();
         // What is read-only in a container is not for those inside to change.
         for finding in findings.iter_mut().filter(|found| found.detail.contains("EROFS")) {
-            finding.fix = machine.uncovered().or(finding.fix.take());
+            finding.fix = machine.writable_groups().or(finding.fix.take());
         }
         findings.push(self.kill());
         findings

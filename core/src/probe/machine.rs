@@ -89,6 +89,15 @@ impl Machine {
         }
     }
 
+    /// How it is started with control groups that can be written.
+    pub(super) fn writable_groups(&self) -> Option<String> {
+        let engine = match self.container? {
+            Engine::Podman => "podman",
+            Engine::Docker => "docker",
+        };
+        Some(format!("{engine} run -v /sys/fs/cgroup:/sys/fs/cgroup:rw …"))
+    }
+
     /// The kernel's log, in which the OOM killer names whom it has killed.
     pub(super) fn log(&self) -> Finding {
         let name = "kmsg";

@@ -7,6 +7,7 @@
 mod attached;
 mod bench;
 mod detached;
+mod doctor;
 mod devices;
 mod features;
 mod generated;
