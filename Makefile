@@ -11,12 +11,17 @@ TEST_FLAGS ?=
 # test-vm`, and the tests that run there.
 RUN_IN_VM ?= run-in-vm
 VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init|devices
+# System calls that `make test-old-kernel` takes away, a set at a time, and the
+# tests that run without them (all take 3 to 4 minutes for each set).
+OLD_KERNELS ?= clone3 openat2 mount mount_setattr pidfd_open close_range landlock all
+OLD_KERNEL_TESTS ?= .
 .DEFAULT_GOAL := help
 
 # header, header-check, install-c
 include ffi/install.mk
 
-.PHONY: help build run test test-vm bench lint deny wheel python-test install check clean
+.PHONY: help build run test test-vm test-systemd test-old-kernel bench lint deny wheel python-test \
+    install check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +47,30 @@ test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_V
 	test -z "$(LIBCTR_TEST_IMAGES)" || cp -r --no-preserve=mode "$(LIBCTR_TEST_IMAGES)"/busybox-oci target/vm-images/
 	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target $(if $(LIBCTR_TEST_IMAGES),-e LIBCTR_TEST_IMAGES=$(CURDIR)/target/vm-images) -- \
 	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
+
+test-systemd: ## an ordinary user's control groups in that machine, with a real systemd and without
+	mkdir -p target
+	$(CARGO) test -p libctr -p libctr-tests --lib --test systemd --no-run --message-format=json \
+	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' >target/systemd-tests
+	systemd=$$(grep /systemd- target/systemd-tests); unit=$$(grep /libctr- target/systemd-tests); \
+	for where in 0 1; do \
+	    $(RUN_IN_VM) -e IN_MANAGER=$$where -- $(CURDIR)/tests/with-systemd \
+	        sh -c "$$systemd && $$unit cgroup::live::systemd" || exit 1; \
+	done; \
+	$(RUN_IN_VM) -u 1000 -e LIBCTR_TEST_DELEGATED=1 -- $$systemd group_that_is_delegated
+
+test-old-kernel: ## the behaviour tests without the newer system calls (as root)
+	$(CARGO) build -p libctr-cli -p libctr --bins --example hello
+	$(CARGO) test -p libctr-tests --no-run --message-format=json \
+	    | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >target/old-kernel-programs
+	grep -E '/deps/($(OLD_KERNEL_TESTS))' target/old-kernel-programs \
+	    | grep -vE '/(old_kernel|host|probe|libctr_tests)-[0-9a-f]+$$' >target/old-kernel-tests
+	test -s target/old-kernel-tests
+	cd tests && wrapper=$$(grep '/old_kernel$$' ../target/old-kernel-programs) && status=0; \
+	for calls in $(OLD_KERNELS); do for test in $$(cat ../target/old-kernel-tests); do \
+	    echo "== without $$calls: $${test##*/}"; \
+	    "$$wrapper" $$calls $$test -q || status=1; \
+	done; done; exit $$status
 
 bench: ## latency beside bwrap, crun, runc and a plain process
 	$(CARGO) bench -p libctr-tests --bench latency

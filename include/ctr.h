@@ -707,7 +707,8 @@ int ctr_container_event_fd(struct ctr_container_t *c,
  * object.
  *
  * `*fd` is the caller's, close-on-exec. Errors: `CTR_E_NOT_RUNNING` if the
- * container had ended when it was opened.
+ * container had ended when it was opened; `CTR_E_UNSUPPORTED` for a handle
+ * that was opened by name on a kernel without pidfd_open (before Linux 5.3).
  */
 CTR_MUST_USE int ctr_container_pidfd(struct ctr_container_t *c, int *fd, struct ctr_error_t **err);
 

@@ -8,6 +8,7 @@
 //! Setup::choose           which groups this container needs; makes nothing
 //!   (Setup::groups is recorded in the container's metadata)
 //! Setup::create           mkdir, limits and the filter of devices, all or nothing
+//!   (create_around        the same once the helper runs, in systemd's scope)
 //! Groups::open            descriptors with which pid 1 is born into them
 //! Groups::{stats, freeze, thaw, update, kill, is_empty}
 //! Groups::remove          when the tree is empty
@@ -18,7 +19,9 @@
 //! A group is a directory `libctr-<id>` made directly in the place found for
 //! it, without a common parent: a parent would cost every first start 0.2 ms
 //! and, before Linux 6.0, an RCU grace period of some 20 ms for enabling
-//! controllers in it, and it could not be removed without a race.
+//! controllers in it, and it could not be removed without a race. An ordinary
+//! user without such a place has systemd make one for each container: see
+//! `systemd`.
 //!
 //! How pid 1 enters matters more than all the rest: writing a pid into
 //! `cgroup.procs` waits for an RCU grace period (19 ms measured on an idle
@@ -48,6 +51,7 @@ mod limits;
 mod place;
 mod setup;
 mod stats;
+mod systemd;
 mod tree;
 mod trial;
 mod v1;
@@ -63,9 +67,11 @@ pub use hierarchy::Controller;
 pub(crate) use hierarchy::Hierarchies;
 pub use limits::weight_of_shares;
 pub(crate) use limits::{Device, IoLimit, Limits};
+pub(crate) use place::Systemd;
 pub(crate) use setup::Setup;
 pub(crate) use trial::Trial;
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
+pub(crate) use systemd::Manager;
 
 /// How long [`Groups::freeze`] waits for the kernel, and [`Groups::remove`]
 /// for processes that are already dying.

@@ -9,6 +9,7 @@
 //! with its host process.
 
 mod descriptor;
+mod held;
 mod info;
 mod life;
 mod log;
@@ -25,6 +26,7 @@ use nix::errno::Errno;
 use nix::libc;
 use once_cell::sync::OnceCell;
 
+use held::Held;
 use life::Life;
 
 pub use info::{Info, RootMount, Status};
@@ -87,8 +89,8 @@ impl Container {
             meta,
             owner: std::process::id(),
             life: OnceCell::with_value(Life {
-                helper: Some(started.helper),
-                init: Some(started.pidfd),
+                helper: Some(Held::Pidfd(started.helper)),
+                init: Some(Held::Pidfd(started.pidfd)),
                 pid: Some(started.pid),
             }),
             exit: started.exit,
@@ -155,7 +157,7 @@ impl Container {
         let Some(life) = self.begun(deadline)? else { return Ok(None) };
         if let Some(helper) = &life.helper {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if !wait::until_readable(helper.as_fd(), left)? {
+            if !helper.until_ended(left)? {
                 return Ok(None);
             }
             // Only where the host is the first process of its pid namespace
@@ -178,7 +180,7 @@ impl Container {
         if let Some(init) = &life.init {
             // A program that is pid 1 itself can undo that (PR_SET_PDEATHSIG).
             let _ = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL);
-            wait::until_readable(init.as_fd(), Some(LAST_BREATH))?;
+            init.until_ended(Some(LAST_BREATH))?;
             sys::reap_pidfd(init.as_fd());
         }
         // What cannot be removed now is tried again at the next opening.
@@ -208,7 +210,7 @@ impl Container {
         if signal == libc::SIGSTOP
             && let Some(pids) = self.dir.pids()?
         {
-            let program = sys::pidfd_open(pids.program).map_err(failed)?;
+            let program = sys::signal_handle(pids.program).map_err(failed)?;
             // The number was still the program's if pid 1 lives.
             self.running()?;
             return sys::pidfd_send_signal(program.as_fd(), signal).map_err(failed);
@@ -228,9 +230,7 @@ impl Container {
     fn alive(&self) -> Result<&Life> {
         let life = self.life().ok_or_else(|| self.not_running())?;
         match &life.helper {
-            Some(helper) if !wait::until_readable(helper.as_fd(), Some(Duration::ZERO))? => {
-                Ok(life)
-            }
+            Some(helper) if !helper.until_ended(Some(Duration::ZERO))? => Ok(life),
             _ => Err(self.not_running()),
         }
     }

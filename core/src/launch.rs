@@ -29,7 +29,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use libctr_helper::message::Control;
-use libctr_helper::plan::Field;
+use libctr_helper::plan::{Field, flag};
+use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 
 pub use stdio::Stdio;
@@ -84,7 +85,7 @@ pub(crate) fn run(runtime: &Runtime, spec: &RunSpec, options: RunOptions<'_>) ->
     }
     let filter = seccomp::filter(spec, security::bounding(spec, users.as_ref())?)?;
     let devices = devices::resolve(spec, users.is_some())?;
-    let setup = groups::choose(&id, &spec.limits, &devices.filter)?;
+    let setup = groups::choose(&id, &spec.limits, &devices.filter, options.cancel)?;
     let upper = match spec.writable() {
         Writable::Memory => Upper::Memory,
         Writable::Disk => Upper::Disk(runtime.data().join("upper").join(&id)),
@@ -168,16 +169,20 @@ fn attempt(
             sandbox::copy(&root.sandbox.lowers, path, &top, users, &|| go_on(cancel))?;
         }
     }
-    let filtered = setup.create()?;
+    // Those that come later are of a user, who may set no filter of devices.
+    let filtered = !setup.needs_helper() && setup.create()?;
 
     let (channel, their_end) = channel::pair()?;
-    let lifeline = match spec.detach {
-        true => None,
-        false => Some(
-            sys::pidfd_open(std::process::id().cast_signed())
-                .map_err(|errno| Error::sys(Stage::Launch, "pidfd_open(own process)", errno))?,
-        ),
-    };
+    let own = std::process::id().cast_signed();
+    let lifeline = (!spec.detach).then(|| match sys::pidfd_open(own) {
+        // The helper then looks there now and then.
+        Err(Errno::ENOSYS | Errno::EPERM) => sys::process_directory(own).map(|fd| (fd, true)),
+        opened => opened.map(|fd| (fd, false)),
+    });
+    let lifeline = lifeline.transpose().map_err(|errno| {
+        Error::sys(Stage::Launch, "pidfd_open(own process)", errno)
+            .with_hint("before Linux 5.3 this needs a /proc of the own pid namespace")
+    })?;
     let log = streams.log.iter().any(Option::is_some).then(|| open_directory(&dir)).transpose()?;
 
     let mut plan = Plan::new();
@@ -194,6 +199,8 @@ fn attempt(
     };
     describe::life(&mut plan, spec, process, users, &meta, runtime.run_directory(), dir.path());
     plan.set(Field::Begun, start.begun);
+    plan.flag(flag::AWAIT_GROUPS, setup.needs_helper());
+    plan.flag(flag::LIFELINE_DIRECTORY, lifeline.as_ref().is_some_and(|(_, is)| *is));
     match upper {
         Upper::Nowhere(own) => degraded::write(&mut plan, spec, process, own)?,
         _ => {
@@ -223,7 +230,7 @@ fn attempt(
         hand(field, stream.as_fd());
     }
     let optional = [
-        (Field::Lifeline, lifeline.as_ref()),
+        (Field::Lifeline, lifeline.as_ref().map(|(fd, _)| fd)),
         (Field::LogStdout, streams.log[0].as_ref()),
         (Field::LogStderr, streams.log[1].as_ref()),
         (Field::LogDirectory, log.as_ref()),
@@ -243,7 +250,13 @@ fn attempt(
     dir.write("config.json", &oci::document(&bytes, spec, devices, start.filter)?)?;
     let helper = helper::start(&bytes, &keep, runtime.helper(), &[dir.path(), runtime.data()])?;
     drop((their_end, status, lifeline, log));
-    match verdict(&channel, &helper, &bytes, cancel) {
+    let ready = match setup.needs_helper() {
+        true => groups::create_around(setup, &helper, &channel, cancel),
+        false => Ok(()),
+    };
+    let verdict =
+        ready.map_err(Failure::from).and_then(|()| verdict(&channel, &helper, &bytes, cancel));
+    match verdict {
         Ok(Executed { pid, pidfd, terminal, listener }) => {
             undo.disarm();
             let streams = [None, None, None];

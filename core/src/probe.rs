@@ -25,6 +25,8 @@ mod places;
 mod settings;
 mod summary;
 
+use std::time::{Duration, Instant};
+
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
@@ -33,6 +35,9 @@ use crate::runtime::RuntimeOptions;
 use crate::state;
 
 pub use summary::{Feature, Level, Summary};
+
+/// How long everything may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether an ability is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -157,12 +162,13 @@ impl Serialize for Probe {
 #[doc(alias = "ctr_probe_json")]
 pub fn probe(options: &RuntimeOptions) -> Result<Probe> {
     let id = format!("probe-{}", &state::new_id()?[..16]);
+    let end = Instant::now() + PATIENCE;
     let machine = machine::Machine::look();
     let (run, data) = options.directories();
     let places = places::Places::make(&run, &data, &id);
     let groups = groups::Groups::make(&id);
     let identity = identity::Identity::look();
-    let attempts = attempts::run(&identity, &places, &groups, options.helper.as_deref());
+    let attempts = attempts::run(&identity, &places, &groups, options.helper.as_deref(), end);
 
     let mut findings = attempts.start(&places);
     findings.extend(explain::findings(&machine, &identity, &attempts));

@@ -11,14 +11,17 @@
 //! in a host that runs with its standard streams closed.
 
 mod bpf;
+mod directory;
 
 use std::ffi::CStr;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 pub(crate) use bpf::{attach_device_program, load_device_program};
+pub(crate) use directory::{has_ended, process_directory, signal_handle};
 
 /// Result of a system call.
 pub(crate) type SysResult<T> = Result<T, Errno>;
@@ -52,6 +55,18 @@ pub(crate) fn dup(fd: BorrowedFd<'_>) -> SysResult<OwnedFd> {
 pub(crate) fn pidfd_open(pid: i32) -> SysResult<OwnedFd> {
     // SAFETY: takes two integers.
     adopt(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// The process behind `pidfd`, in this process' numbers; ESRCH if it has ended
+/// (and was reaped) or has none here (proc_pid_fdinfo(5)).
+pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> SysResult<i32> {
+    let path = format!("/proc/thread-self/fdinfo/{}", pidfd.as_raw_fd());
+    let failed = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+    let file = high(std::fs::File::open(path).map_err(failed)?.into())?;
+    let mut text = String::new();
+    std::fs::File::from(file).read_to_string(&mut text).map_err(failed)?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    number.filter(|pid| *pid > 0).ok_or(Errno::ESRCH)
 }
 
 /// `pidfd_send_signal(2)`: signals exactly the process behind `pidfd`.

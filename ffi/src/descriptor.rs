@@ -76,7 +76,8 @@ fn always_readable() -> Result<c_int, Error> {
 /// object.
 ///
 /// `*fd` is the caller's, close-on-exec. Errors: `CTR_E_NOT_RUNNING` if the
-/// container had ended when it was opened.
+/// container had ended when it was opened; `CTR_E_UNSUPPORTED` for a handle
+/// that was opened by name on a kernel without pidfd_open (before Linux 5.3).
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn ctr_container_pidfd(
@@ -90,6 +91,9 @@ pub unsafe extern "C" fn ctr_container_pidfd(
         // SAFETY: the header's contract.
         let container = unsafe { Container::read(c) }?;
         let pidfd = container.pidfd().ok_or_else(|| {
+            if container.event_fd().is_some() {
+                return failed("pidfd_open(pid 1, came with Linux 5.3)", Errno::ENOSYS);
+            }
             let message = format!("container {} is not running", container.id());
             absent(message).with_code(CTR_E_NOT_RUNNING)
         })?;

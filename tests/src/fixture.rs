@@ -11,7 +11,7 @@ use libctr::{
 use tempfile::TempDir;
 
 use crate::leaks::{self, Before};
-use crate::skip::privileged;
+use crate::skip::{not_here, privileged};
 
 /// Tests of one process run one after the other: descriptors and children are
 /// the whole process' own.
@@ -38,6 +38,17 @@ pub struct Fixture {
 #[must_use]
 pub fn fixture() -> Option<Fixture> {
     privileged().then(Fixture::new)
+}
+
+/// A fixture of an ordinary user; for root `None`, which only in `job` is a
+/// failure: see [`not_here`].
+#[must_use]
+pub fn fixture_of_user(job: &str) -> Option<Fixture> {
+    if nix::unistd::geteuid().is_root() {
+        not_here(job, "is about ordinary users, and this is root");
+        return None;
+    }
+    Some(Fixture::new())
 }
 
 impl Fixture {

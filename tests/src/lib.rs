@@ -9,7 +9,8 @@
 //! The program inside is the probe (`src/bin/probe`). Environment:
 //! `LIBCTR_TEST_REQUIRE=1` makes every skip a failure, `LIBCTR_TEST_IMAGES`
 //! is a directory with an OCI layout `busybox-oci`, `LIBCTR_TEST_RUNS` scales
-//! the long loops.
+//! the long loops. `make test-old-kernel` runs the same tests behind a filter
+//! (`src/bin/old_kernel.rs`).
 
 mod fixture;
 mod host;
@@ -18,9 +19,9 @@ pub mod listener;
 pub mod outer;
 mod skip;
 
-pub use fixture::{Fixture, fixture, probe_path};
+pub use fixture::{Fixture, fixture, fixture_of_user, probe_path};
 pub use host::{HostState, session_keyring};
-pub use skip::{images, in_vm, privileged, runs, skip};
+pub use skip::{images, in_vm, lacks, not_here, privileged, runs, skip};
 
 use std::time::{Duration, Instant};
 

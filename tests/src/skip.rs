@@ -24,6 +24,15 @@ pub fn privileged() -> bool {
     root
 }
 
+/// Prints that the current test is about another machine or user than this. The
+/// job that has them sets the variable `job`, and there the test fails.
+pub fn not_here(job: &str, reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("test");
+    assert!(env::var_os(job).is_none(), "{test}: {reason}");
+    let _ = writeln!(stderr(), "NOT HERE {test}: {reason}");
+}
+
 /// The directory of the test images, or a skip.
 #[must_use]
 pub fn images() -> Option<PathBuf> {
@@ -38,6 +47,14 @@ pub fn images() -> Option<PathBuf> {
 #[must_use]
 pub fn in_vm() -> bool {
     env::var_os("LIBCTR_VM").is_some()
+}
+
+/// Whether the filter of `old_kernel` (`src/bin/old_kernel.rs`) answers for a
+/// system call here.
+#[must_use]
+pub fn lacks(call: &str) -> bool {
+    let calls = env::var("LIBCTR_OLD_KERNEL").unwrap_or_default();
+    calls.split(',').any(|lacking| lacking == call)
 }
 
 /// How often a long loop runs: `LIBCTR_TEST_RUNS`, else `usual`, and a tenth

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("sys", &[]),
     ("tree", &["sys"]),
@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("image", &["sys", "tree", "userns"]),
     ("sandbox", &["sys", "tree", "userns"]),
     ("process", &["spec", "sys"]),
-    ("cgroup", &["sys"]),
+    ("cgroup", &["sys", "wait"]),
     ("wait", &[]),
     ("state", &["cgroup", "sys", "tree", "userns", "wait"]),
     ("helper", &["sys"]),
@@ -37,8 +37,9 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         ],
     ),
     ("container", &["cgroup", "helper", "launch", "runtime", "spec", "state", "sys", "wait"]),
+    ("probe", &["cgroup", "helper", "runtime", "spec", "state", "sys", "userns", "wait"]),
     ("runtime", &["container", "image", "launch", "spec", "state"]),
-    ("lib", &["container", "error", "launch", "runtime", "wait"]),
+    ("lib", &["container", "error", "launch", "probe", "runtime", "wait"]),
 ];
 
 /// Re-exports of the crate's root that every module may use.

@@ -7,7 +7,8 @@
 //! `MOUNT_ATTR_IDMAP`), so nothing on disk gets another owner.
 
 use crate::fault::{Call, Fault, Step};
-use crate::init::{at, filesystem};
+use crate::init::filesystem::{self, Stage};
+use crate::init::at;
 use crate::plan::Plan;
 use crate::sys::{self, BorrowedFd, CLONE_NEWNS, Errno, Fd, Fork};
 
@@ -22,7 +23,7 @@ pub(crate) fn start(
 ) -> Result<i32, Fault> {
     let users = user_namespace(pid).map_err(at(Step::User, Call::Open, NONE))?;
     match sys::clone(CLONE_NEWNS, None, false).map_err(at(Step::Launch, Call::Fork, NONE))? {
-        Fork::Child => {
+        Fork::Child { .. } => {
             if let Err(fault) = build(plan, users.borrow(), init) {
                 let _ = sys::send(monitor, &fault.to_bytes(), [None, None]);
             }
@@ -46,7 +47,7 @@ fn build(plan: Plan<'static>, users: BorrowedFd, init: BorrowedFd) -> Result<(),
     sys::mount(c"", c"/", c"", flags, c"").map_err(at(Step::Filesystem, Call::Mount, NONE))?;
     for record in plan.records() {
         filesystem::source::prepare(record)?;
-        if let Some(mount) = filesystem::source::mount(record, Some(users))? {
+        if let Some(mount) = filesystem::source::mount(record, Some(users), Stage::NONE)? {
             let sent = sys::send(init, b"m", [Some(mount.borrow()), None]);
             sent.map_err(at(Step::Filesystem, Call::Send, record.index))?;
         }

@@ -110,6 +110,7 @@ calls! {
     Landlock = 50 "landlock",
     Fchownat = 51 "fchownat",
     Seccomp = 52 "seccomp",
+    Chroot = 53 "chroot",
 }
 
 impl Step {
@@ -185,7 +186,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=52).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=53).contains(&call), "call {call}");
             }
         }
     }

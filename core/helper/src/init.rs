@@ -32,6 +32,8 @@ pub(crate) struct Inherited {
     pub(crate) monitor: Fd,
     /// The page that tells the monitor how the program ended.
     pub(crate) status: &'static Status,
+    /// Whether this process was born in the container's v2 group.
+    pub(crate) in_group: bool,
     /// With a user namespace, the other side of it: from there it hears that
     /// its ids are mapped, and gets the mounts that it cannot make itself.
     pub(crate) outside: Option<Fd>,
@@ -80,7 +82,7 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     end_with_monitor(inherited).map_err(at(Step::Launch, Call::Prctl, none))?;
     // Next, so that everything made from here on is counted; with the host's
     // ids, which may write there.
-    cgroup::enter(plan)?;
+    cgroup::enter(plan, inherited.in_group)?;
     if let Some(outside) = &inherited.outside {
         userns::enter(plan, outside.borrow())?;
         // The change of ids has cleared it (prctl(2)).

@@ -38,6 +38,10 @@ impl Message {
     /// Bytes of one packet.
     pub const SIZE: usize = 12;
 
+    /// The one packet from the host to the program: the groups are there
+    /// ([`crate::plan::flag::AWAIT_GROUPS`]).
+    pub const GO_ON: &[u8] = b"g";
+
     /// The wire form.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; Message::SIZE] {

@@ -5,6 +5,7 @@
 //! session of its own, with no descriptor of the host but those of the plan.
 
 mod groups;
+mod lifeline;
 mod log;
 pub(crate) mod number;
 mod oom;
@@ -97,6 +98,9 @@ impl Monitor {
     fn launch(plan: Plan<'static>) -> Result<Monitor, Fault> {
         let launch = |call| at(Step::Launch, call, NONE);
         let control = sys::signalfd(Control::SIGNAL, sys::SIGTERM).map_err(launch(Call::Signalfd))?;
+        if plan.has(flag::AWAIT_GROUPS) {
+            groups::wait(plan, control.borrow())?;
+        }
         let groups = Groups::open(plan)?;
         let status = sys::shared_status().map_err(launch(Call::Mmap))?;
         let (setup, init_end) = sys::socketpair().map_err(launch(Call::Socketpair))?;
@@ -111,9 +115,9 @@ impl Monitor {
         };
         let fork = sys::clone(namespaces, groups.v2(), true).map_err(launch(Call::Clone))?;
         let (pid, pidfd) = match fork {
-            Fork::Child => {
+            Fork::Child { in_group } => {
                 drop((setup, control, ours));
-                init::run(plan, Inherited { monitor: init_end, status, outside })
+                init::run(plan, Inherited { monitor: init_end, status, in_group, outside })
             }
             Fork::Parent { pid, pidfd } => (pid, pidfd),
         };
@@ -180,19 +184,20 @@ impl Monitor {
             let mut watches = [
                 watch(Some(self.pidfd.borrow())),
                 watch(Some(self.control.borrow())),
-                watch(descriptor(self.plan, Field::Lifeline).filter(|_| self.reason.is_none())),
+                watch(lifeline::watched(self.plan).filter(|_| self.reason.is_none())),
                 watch(Some(self.setup.borrow()).filter(|_| self.started.is_none())),
                 watch(self.log.stdout()),
                 watch(self.log.stderr()),
             ];
-            if sys::poll(&mut watches, self.patience(now)).is_err() {
+            let patience = lifeline::patience(self.plan, self.patience(now));
+            if sys::poll(&mut watches, patience).is_err() {
                 return self.give_up();
             }
-            let [ended, control, lifeline, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
+            let [ended, control, host, setup, stdout, stderr] = watches.map(|watch| watch.ready != 0);
             if control {
                 self.obey();
             }
-            if lifeline {
+            if host || lifeline::is_gone(self.plan) {
                 self.end(Reason::Cancelled);
             }
             if setup && let Err(fault) = self.hear(false) {

@@ -57,7 +57,8 @@ numbered! {
         Channel = 2,
         /// Descriptor: the file of the exit record.
         Exit = 3,
-        /// Descriptor: pidfd of the host, whose end ends the container.
+        /// Descriptor: pidfd of the host, whose end ends the container, or with
+        /// [`flag::LIFELINE_DIRECTORY`] its directory in /proc.
         Lifeline = 4,
         /// Descriptor: the program's standard input.
         Stdin = 5,
@@ -150,6 +151,11 @@ pub mod flag {
     /// CAP_SYS_ADMIN is kept up to execve: without `no_new_privs` the filter
     /// needs it.
     pub const FILTER_CAP: u64 = 1 << 13;
+    /// The groups are made while the program waits for
+    /// [`crate::message::Message::GO_ON`].
+    pub const AWAIT_GROUPS: u64 = 1 << 14;
+    /// The lifeline is a directory of /proc, to be looked at now and then.
+    pub const LIFELINE_DIRECTORY: u64 = 1 << 15;
 }
 
 /// Values of [`Field::Job`].

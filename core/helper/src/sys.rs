@@ -11,15 +11,18 @@
 
 mod arch;
 mod attempt;
+mod clone;
 mod fs;
 mod identity;
 mod landlock;
 mod process;
+mod resolve;
 mod socket;
 #[cfg(not(any(test, clippy)))]
 mod start;
 
 pub(crate) use attempt::*;
+pub(crate) use clone::*;
 pub(crate) use fs::*;
 pub(crate) use identity::*;
 pub(crate) use landlock::*;
@@ -37,7 +40,9 @@ pub(crate) struct Errno(pub(crate) i32);
 impl Errno {
     pub(crate) const EPERM: Errno = Errno(1);
     pub(crate) const ENOENT: Errno = Errno(2);
+    pub(crate) const ESRCH: Errno = Errno(3);
     pub(crate) const EINTR: Errno = Errno(4);
+    pub(crate) const E2BIG: Errno = Errno(7);
     pub(crate) const EAGAIN: Errno = Errno(11);
     pub(crate) const EACCES: Errno = Errno(13);
     pub(crate) const EBUSY: Errno = Errno(16);
@@ -48,6 +53,17 @@ impl Errno {
     pub(crate) const EMFILE: Errno = Errno(24);
     pub(crate) const ENAMETOOLONG: Errno = Errno(36);
     pub(crate) const ENOSYS: Errno = Errno(38);
+    pub(crate) const ETIMEDOUT: Errno = Errno(110);
+    pub(crate) const ECANCELED: Errno = Errno(125);
+    pub(crate) const ELOOP: Errno = Errno(40);
+    pub(crate) const ESTALE: Errno = Errno(116);
+
+    /// Whether a call may be missing: an old kernel says ENOSYS, a filter that
+    /// somebody has put around the host often EPERM. Where it is a real EPERM,
+    /// the older call that is tried then says so too.
+    pub(crate) const fn is_missing(self) -> bool {
+        matches!(self, Errno::ENOSYS | Errno::EPERM)
+    }
 }
 
 pub(crate) type Result<T> = core::result::Result<T, Errno>;

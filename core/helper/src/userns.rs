@@ -75,7 +75,7 @@ fn tool(mut body: crate::plan::Body<'static>, pid: &CStr, index: u16) -> Result<
     let environment = Pointers::with_room(0).map_err(failed(Call::Mmap, index))?;
     let fork = sys::clone(0, None, false).map_err(failed(Call::Fork, index))?;
     match fork {
-        Fork::Child => {
+        Fork::Child { .. } => {
             let mut fill = || -> sys::Result<()> {
                 arguments.push(path)?;
                 arguments.push(pid)?;
@@ -139,7 +139,7 @@ pub(crate) fn inside(
     let (ours, theirs) = sys::socketpair().map_err(failed(Call::Socketpair, none))?;
     let fork = sys::clone(CLONE_NEWUSER, None, false).map_err(failed(Call::Clone, none))?;
     let pid = match fork {
-        Fork::Child => {
+        Fork::Child { .. } => {
             drop(ours);
             let done = sys::die_with_parent()
                 .map_err(failed(Call::Prctl, none))

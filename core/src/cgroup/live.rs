@@ -16,6 +16,7 @@ use crate::error::Result;
 
 mod devices;
 mod limits;
+mod systemd;
 mod tree;
 
 /// Long enough for an emulated machine.
@@ -41,7 +42,7 @@ impl Container {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = format!("test-{}-{number}", std::process::id());
-        let setup = Setup::choose(machine, &id, limits)?;
+        let setup = Setup::choose(machine, &id, limits, None)?;
         let filtered = setup.create()?;
         Ok(Container { groups: setup.groups, filtered, child: None })
     }
@@ -125,7 +126,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 /// group can be made.
 fn machines() -> Vec<Hierarchies> {
     let as_it_is = Hierarchies::discover().unwrap();
-    let usable = Setup::choose(&as_it_is, "probe", &Limits::default()).unwrap().groups;
+    let usable = Setup::choose(&as_it_is, "probe", &Limits::default(), None).unwrap().groups;
     if usable.is_none() {
         skip("no place for cgroups: not root, and not in a delegated group");
         return Vec::new();

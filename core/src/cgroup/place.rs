@@ -4,17 +4,26 @@
 //! mount (real root). An ordinary user, or a container that sees only its own
 //! part, owns some group above the calling process at best: on v2 the nearest
 //! ancestor, because a group with processes in it hands no controllers down
-//! ("no internal processes", cgroup-v2.rst); on v1 the group itself.
+//! ("no internal processes", cgroup-v2.rst); on v1 the group itself. Where v2
+//! has none, systemd's user manager may give one: see `systemd`.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::hierarchy::{Hierarchies, Mount};
+use super::systemd::{Manager, Scope};
 use super::{Controller, file};
-use crate::error::{Error, ErrorKind, Stage};
+use crate::error::{self, Error, ErrorKind, Stage};
+use crate::sys;
+
+mod refusal;
+
+pub(super) use refusal::{Closed, refuse_unmounted};
 
 /// A group below which the container's group can be made.
 #[derive(Debug)]
@@ -26,6 +35,8 @@ pub(super) struct Place {
     enabled: BTreeSet<Controller>,
     /// What forbids to hand down more.
     obstacle: Option<Obstacle>,
+    /// The scope that is still to be made, somewhere below the group.
+    pub(super) scope: Option<Scope>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +45,6 @@ enum Obstacle {
     Closed(Errno),
     /// Processes live in the group itself, and it is not the real root.
     Processes,
-}
-
-/// No group can be made in a hierarchy: the directory tried first, and why.
-#[derive(Debug)]
-pub(super) struct Closed {
-    dir: PathBuf,
-    errno: Errno,
-}
-
-impl Closed {
-    /// The refusal of a limit that needs this hierarchy.
-    pub(super) fn refuse(&self, key: &str) -> Error {
-        let call = format!("{key} cannot be enforced: access({:?}, W_OK)", self.dir);
-        let hint = match self.errno {
-            Errno::EROFS => format!("mount -o remount,rw {}", self.dir.display()),
-            _ => "start the program in a group of its own: \
-                  systemd-run --user --scope -p Delegate=yes PROGRAM"
-                .to_owned(),
-        };
-        Error::sys(Stage::Cgroup, call, self.errno).with_kind(ErrorKind::Denied).with_hint(hint)
-    }
 }
 
 impl Place {
@@ -68,47 +58,35 @@ impl Place {
         self.enabled.contains(&controller)
     }
 
-    /// The refusal of a limit whose controller this place does not supply.
-    pub(super) fn refuse(&self, key: &str, controller: Controller) -> Error {
-        let (dir, name) = (self.dir.display(), controller.v2_name());
-        let (why, hint) = match self.obstacle {
-            _ if !self.offered.contains(&controller) && !is_real_root(&self.dir) => (
-                format!("{:?} was not given the controller {name}", self.dir),
-                "as root: mkdir -p /etc/systemd/system/user@.service.d && printf \
-                 '[Service]\\nDelegate=cpu cpuset io memory pids\\n' > \
-                 /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload; \
-                 then log in again"
-                    .to_owned(),
-            ),
-            _ if !self.offered.contains(&controller) => (
-                format!("the kernel has no controller {name} in {:?}", self.dir),
-                format!("boot without cgroup_disable={name}, with cgroup_enable={name}"),
-            ),
-            Some(Obstacle::Processes) => (
-                format!("{:?} holds processes and so cannot hand down {name}", self.dir),
-                format!(
-                    "move them into a group of their own: mkdir {dir}/init && \
-                     xargs -rn1 < {dir}/cgroup.procs > {dir}/init/cgroup.procs"
-                ),
-            ),
-            Some(Obstacle::Closed(errno)) => {
-                let file = self.dir.join("cgroup.subtree_control");
-                return Error::sys(
-                    Stage::Cgroup,
-                    format!("{key} cannot be enforced: access({file:?}, W_OK)"),
-                    errno,
-                )
-                .with_kind(ErrorKind::Denied)
-                .with_hint(format!("as root: echo +{name} > {}", file.display()));
-            }
-            None => (format!("{:?} does not supply {name}", self.dir), String::new()),
+    /// The container's group.
+    pub(super) fn group(&self, name: &str) -> PathBuf {
+        self.scope.as_ref().map_or_else(|| self.dir.join(name), Scope::container)
+    }
+
+    /// The group that hands controllers down to it.
+    pub(super) fn parent(&self) -> &Path {
+        self.scope.as_ref().map_or(&self.dir, |scope| &scope.dir)
+    }
+
+    /// How many of the controllers it supplies.
+    fn supply(&self, wanted: &BTreeSet<Controller>) -> usize {
+        wanted.iter().filter(|&&controller| self.supplies(controller)).count()
+    }
+
+    /// A scope of systemd's below its manager's group, if that can be had.
+    fn in_scope(mount: &Mount, manager: &Manager, name: &str) -> error::Result<Place> {
+        let unseen = || {
+            let message = format!("its group {:?} is not mounted here", manager.group);
+            Error::new(Stage::Cgroup, ErrorKind::Unsupported, message)
         };
-        Error::new(
-            Stage::Cgroup,
-            ErrorKind::Unsupported,
-            format!("{key} cannot be enforced: {why}"),
-        )
-        .with_hint(hint)
+        let dir = mount.locate(&manager.group).ok_or_else(unseen)?;
+        let look = Place::look(&dir, true);
+        let place = look
+            .map_err(|errno| Error::sys(Stage::Cgroup, format!("access({dir:?}, W_OK)"), errno))?;
+        let scope = Some(manager.scope(&dir, name));
+        // The manager hands down what it has, whatever it does so far; the
+        // scope hands down nothing yet.
+        Ok(Place { enabled: BTreeSet::new(), obstacle: None, scope, ..place })
     }
 
     /// Looks at one v2 group; the errno when no group can be made in it. What
@@ -134,6 +112,7 @@ impl Place {
                 offered: none.clone(),
                 enabled: none,
                 obstacle: None,
+                scope: None,
             });
         }
         let set = |text: Option<String>| -> BTreeSet<Controller> {
@@ -152,7 +131,7 @@ impl Place {
         } else {
             None
         };
-        Ok(Place { dir: dir.to_owned(), offered, enabled, obstacle })
+        Ok(Place { dir: dir.to_owned(), offered, enabled, obstacle, scope: None })
     }
 }
 
@@ -161,9 +140,28 @@ fn is_real_root(dir: &Path) -> bool {
     !file::exists(&dir.join("cgroup.type"))
 }
 
+/// Whether systemd deals out the controllers of a group as it likes: of its
+/// slices, and of its manager's own group, which is the one with `init.scope`.
+/// From a group that it does not know it takes them away again, and the limits
+/// with them (seen with systemd 252 in `app.slice`, when the next unit began).
+fn is_systemds(dir: &Path) -> bool {
+    dir.extension().is_some_and(|end| end == "slice") || file::exists(&dir.join("init.scope"))
+}
+
+/// Whether the calling process' own group is not just one of systemd's units:
+/// those that it delegates have a mark (systemd 251).
+fn is_ours(own: &Path) -> bool {
+    let is_delegated = || {
+        let mut mark = [0; 1];
+        let path = CString::new(own.as_os_str().as_bytes()).unwrap_or_default();
+        sys::lgetxattr(&path, c"user.delegate", &mut mark) == Ok(1) && mark == *b"1"
+    };
+    !own.parent().is_some_and(is_systemds) || is_delegated()
+}
+
 /// The best place on v2: the first that supplies all of `wanted`, else the
 /// first of those that supply most of it.
-pub(super) fn v2(
+fn own(
     hierarchies: &Hierarchies,
     mount: &Mount,
     wanted: &BTreeSet<Controller>,
@@ -172,14 +170,14 @@ pub(super) fn v2(
     let mut best: Option<(usize, Place)> = None;
     let mut try_dir = |dir: &Path| match Place::look(dir, !wanted.is_empty()) {
         Ok(place) => {
-            let supplied = wanted.iter().filter(|&&c| place.supplies(c)).count();
+            let supplied = place.supply(wanted);
             if best.as_ref().is_none_or(|(most, _)| supplied > *most) {
                 best = Some((supplied, place));
             }
             supplied == wanted.len()
         }
         Err(errno) => {
-            closed.get_or_insert(Closed { dir: dir.to_owned(), errno });
+            closed.get_or_insert(Closed::new(dir, errno));
             false
         }
     };
@@ -189,14 +187,43 @@ pub(super) fn v2(
             let above = own.ancestors().skip(1);
             let _ = above
                 .take_while(|dir| *dir != mount.point && dir.starts_with(&mount.point))
+                .filter(|dir| !is_systemds(dir))
                 .any(&mut try_dir)
-                || try_dir(&own);
+                || (is_ours(&own) && try_dir(&own));
         }
     }
     match (best, closed) {
         (Some((_, place)), _) => Ok(place),
         (None, Some(closed)) => Err(closed),
-        (None, None) => Err(Closed { dir: mount.point.clone(), errno: Errno::ENOENT }),
+        (None, None) => Err(Closed::new(&mount.point, Errno::ENOENT)),
+    }
+}
+
+/// How to ask for systemd's user manager; `None` where it is not to be asked.
+pub(crate) type Systemd<'a> = Option<&'a dyn Fn() -> error::Result<Manager>>;
+
+/// The place on v2 for the group `name`: one that exists, if it supplies all
+/// of `wanted`; else a scope of systemd's if that supplies more.
+///
+/// # Errors
+/// Outer: the caller has cancelled. Inner: there is no place.
+pub(super) fn v2(
+    hierarchies: &Hierarchies,
+    mount: &Mount,
+    wanted: &BTreeSet<Controller>,
+    name: &str,
+    systemd: Systemd<'_>,
+) -> error::Result<Result<Place, Closed>> {
+    let own = own(hierarchies, mount, wanted);
+    let most = own.as_ref().map_or(0, |place| place.supply(wanted));
+    let Some(find) = systemd.filter(|_| most < wanted.len()) else { return Ok(own) };
+    let scope = find().and_then(|manager| Place::in_scope(mount, &manager, name));
+    match (scope, own) {
+        (Ok(scope), Ok(own)) if scope.supply(wanted) <= most => Ok(Ok(own)),
+        (Ok(scope), _) => Ok(Ok(scope)),
+        (Err(error), _) if error.kind() == ErrorKind::Cancelled => Err(error),
+        (Err(_), Ok(own)) => Ok(Ok(own)),
+        (Err(error), Err(closed)) => Ok(Err(Closed { systemd: Some(error), ..closed })),
     }
 }
 
@@ -216,23 +243,5 @@ pub(super) fn v1(
         .take_while(|dir| *dir != mount.point && dir.starts_with(&mount.point))
         .find(|dir| look(dir).is_ok())
         .map(Path::to_owned)
-        .ok_or_else(|| Closed { dir: mount.point.clone(), errno })
-}
-
-/// The refusal of a limit whose controller no hierarchy has.
-pub(super) fn refuse_unmounted(key: &str, controller: Controller, has_v2: bool) -> Error {
-    let name = controller.v1_name();
-    let hint = if has_v2 {
-        format!(
-            "mkdir -p /sys/fs/cgroup/{name} && mount -t cgroup -o {name} cgroup /sys/fs/cgroup/{name}"
-        )
-    } else {
-        "mount -t cgroup2 none /sys/fs/cgroup".to_owned()
-    };
-    Error::new(
-        Stage::Cgroup,
-        ErrorKind::Unsupported,
-        format!("{key} cannot be enforced: no mounted cgroup hierarchy has the controller {name}"),
-    )
-    .with_hint(hint)
+        .ok_or_else(|| Closed::new(&mount.point, errno))
 }

@@ -8,13 +8,15 @@
 //! processor time; without v2, cpuacct and freezer for that.
 
 use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
 use super::devices::{self, Wall};
 use super::limits::setting::Setting;
-use super::place::{self, Closed, Place};
+use super::place::{self, Closed, Place, Systemd};
+use super::systemd::Scope;
 use super::{Controller, Groups, Hierarchies, Limits, file, v1, v2};
 use crate::error::{Error, ErrorKind, Result, Stage};
 
@@ -30,6 +32,8 @@ pub(crate) struct Setup {
     enable: Option<(PathBuf, Vec<Wanted>)>,
     settings: Vec<(PathBuf, Setting)>,
     devices: Option<Wall>,
+    /// The scope in which the v2 group is, made with the helper in it.
+    scope: Option<Scope>,
 }
 
 /// A controller, and the key of the document without which it would do
@@ -46,7 +50,12 @@ impl Setup {
     /// `Unsupported` or `Denied` when a limit that was asked for cannot be
     /// enforced here; the hint is the command that changes it.
     /// `InvalidInput` for a limit that no machine could enforce.
-    pub(crate) fn choose(hierarchies: &Hierarchies, id: &str, limits: &Limits) -> Result<Setup> {
+    pub(crate) fn choose(
+        hierarchies: &Hierarchies,
+        id: &str,
+        limits: &Limits,
+        systemd: Systemd<'_>,
+    ) -> Result<Setup> {
         let name = name(id)?;
         let asked = limits.asked();
         let mut controllers = BTreeSet::from([Controller::Memory, Controller::Pids]);
@@ -57,10 +66,16 @@ impl Setup {
             .copied()
             .filter(|controller| !hierarchies.v1.contains_key(controller))
             .collect();
-        let unified = hierarchies.v2.as_ref().map(|mount| place::v2(hierarchies, mount, &wanted));
+        // Of a hybrid machine's v2 nothing is wanted that systemd could give.
+        let systemd = systemd.filter(|_| hierarchies.v1.is_empty());
+        let unified = hierarchies.v2.as_ref();
+        let unified = unified
+            .map(|mount| place::v2(hierarchies, mount, &wanted, &name, systemd))
+            .transpose()?;
         let mut setup = Setup::default();
         if let Some(Ok(place)) = &unified {
-            setup.groups.v2 = Some(place.dir.join(&name));
+            setup.groups.v2 = Some(place.group(&name));
+            setup.scope = place.scope.clone();
         }
         for &controller in &controllers {
             match source(hierarchies, &unified, controller) {
@@ -97,10 +112,11 @@ impl Setup {
         limits: &Limits,
     ) -> Result<()> {
         if !place.is_enabled(controller) {
-            let (_, list) = self.enable.get_or_insert_with(|| (place.dir.clone(), Vec::new()));
+            let (_, list) =
+                self.enable.get_or_insert_with(|| (place.parent().to_owned(), Vec::new()));
             list.push((controller, limits.asked().remove(&controller)));
         }
-        let group = place.dir.join(name);
+        let group = place.group(name);
         let mut settings = v2::settings(controller, limits, &place.dir)?;
         if controller == Controller::Memory && limits.memory.is_some() && limits.swap.is_none() {
             settings.push(v2::no_swap());
@@ -121,6 +137,25 @@ impl Setup {
         self.settings.extend(settings.into_iter().map(|setting| (group.clone(), setting)));
         self.groups.v1.insert(controller, group);
         Ok(())
+    }
+
+    /// Whether the groups can be made only once the helper runs, and it has to
+    /// wait for them: see [`Setup::create_around`].
+    pub(crate) fn needs_helper(&self) -> bool {
+        self.scope.is_some()
+    }
+
+    /// As [`Setup::create`], in a scope that systemd makes around the process
+    /// `helper`. The scope is gone when that has ended.
+    ///
+    /// # Errors
+    /// Also what systemd says, and `Cancelled` when `cancel` gets readable.
+    pub(crate) fn create_around(&self, helper: i32, cancel: Option<BorrowedFd<'_>>) -> Result<()> {
+        if let Some(scope) = &self.scope {
+            scope.start(helper, cancel)?;
+        }
+        // A user may set no filter of devices, and has a namespace instead.
+        self.create().map(drop)
     }
 
     /// Makes the groups and writes their limits. Whether devices are filtered:
@@ -176,7 +211,7 @@ impl Refusal<'_> {
         match self {
             Refusal::NotSupplied(place) => place.refuse(key, controller),
             Refusal::Closed(closed) => closed.refuse(key),
-            Refusal::ClosedV1(closed) => closed.refuse(key),
+            Refusal::ClosedV1(closed) => closed.refuse_v1(key),
             Refusal::Unmounted { has_v2 } => place::refuse_unmounted(key, controller, *has_v2),
         }
     }

@@ -119,7 +119,7 @@ fn signal(top: &Path) -> Result<()> {
     for batch in processes(top)?.chunks(BATCH) {
         let mut held: Vec<(i32, OwnedFd)> = Vec::with_capacity(batch.len());
         for &pid in batch {
-            match sys::pidfd_open(pid) {
+            match sys::signal_handle(pid) {
                 Ok(fd) => held.push((pid, fd)),
                 // ended (ESRCH), or a thread's id from a threaded group (EINVAL)
                 Err(Errno::ESRCH | Errno::EINVAL) => {}

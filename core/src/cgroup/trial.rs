@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Controller, Groups, Hierarchies, Limits, Setup, file};
+use super::{Controller, Groups, Hierarchies, Limits, Setup, Systemd, file};
 use crate::error::Result;
 
 /// Groups as a container's, for as long as this value lives.
@@ -13,17 +13,33 @@ use crate::error::Result;
 pub(crate) struct Trial {
     groups: Groups,
     filters_devices: bool,
+    in_scope: bool,
 }
 
 impl Trial {
-    /// Makes the groups of `id` with these limits.
+    /// Makes the groups of `id` with these limits. A scope of systemd's, which
+    /// needs a process, is chosen and not made.
     ///
     /// # Errors
     /// Those of [`Setup::choose`] and [`Setup::create`].
-    pub(crate) fn make(hierarchies: &Hierarchies, id: &str, limits: &Limits) -> Result<Trial> {
-        let setup = Setup::choose(hierarchies, id, limits)?;
+    pub(crate) fn make(
+        hierarchies: &Hierarchies,
+        id: &str,
+        limits: &Limits,
+        systemd: Systemd<'_>,
+    ) -> Result<Trial> {
+        let setup = Setup::choose(hierarchies, id, limits, systemd)?;
+        if setup.needs_helper() {
+            let groups = Groups::default();
+            return Ok(Trial { groups, filters_devices: false, in_scope: true });
+        }
         let filters_devices = setup.create()?;
-        Ok(Trial { groups: setup.groups, filters_devices })
+        Ok(Trial { groups: setup.groups, filters_devices, in_scope: false })
+    }
+
+    /// Whether it would be in a scope of systemd's.
+    pub(crate) fn is_in_scope(&self) -> bool {
+        self.in_scope
     }
 
     /// The v2 group.

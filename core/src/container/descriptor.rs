@@ -1,9 +1,10 @@
 //! Descriptors of a container: of its end, of its pid 1, and the ends that
 //! the caller may take. Runs in the host; each can be taken once.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::Container;
+use super::held::Held;
 
 impl Container {
     /// A descriptor for event loops: readable once the container has ended,
@@ -13,14 +14,16 @@ impl Container {
     #[doc(alias = "ctr_container_event_fd")]
     #[must_use]
     pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.helper.as_ref().map(AsFd::as_fd)
+        self.life()?.helper.as_ref().and_then(Held::event)
     }
 
-    /// The pidfd of the container's pid 1. C: `ctr_container_pidfd`.
+    /// The pidfd of the container's pid 1. `None` also in a handle that was
+    /// opened where `pidfd_open` is missing (before Linux 5.3).
+    /// C: `ctr_container_pidfd`.
     #[doc(alias = "ctr_container_pidfd")]
     #[must_use]
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.life()?.init.as_ref().map(AsFd::as_fd)
+        self.life()?.init.as_ref().and_then(Held::pidfd)
     }
 
     /// Takes the caller's end of standard input (0), output (1) or error (2),

@@ -5,14 +5,14 @@
 //! helper writes at exec; until then the container is there, its lock is held,
 //! and it is neither running nor dead.
 
-use std::os::fd::OwnedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::Container;
+use super::held::Held;
 use crate::error::{ErrorKind, Result};
 use crate::state::StateDir;
-use crate::{sys, wait};
+use crate::wait;
 
 /// Between two looks at a container that another process is starting.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -20,10 +20,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Descriptors of the processes.
 #[derive(Debug, Default)]
 pub(super) struct Life {
-    /// Becomes readable when the helper ends. `None`: it has ended before.
-    pub(super) helper: Option<OwnedFd>,
+    /// `None`: it has ended before.
+    pub(super) helper: Option<Held>,
     /// pid 1 of the container.
-    pub(super) init: Option<OwnedFd>,
+    pub(super) init: Option<Held>,
     /// Its number.
     pub(super) pid: Option<i32>,
 }
@@ -38,7 +38,9 @@ impl Life {
         };
         // Process ids are used again; but as long as the lock is held the
         // helper lives, and pid 1 is not reaped before the helper ends.
-        let (helper, init) = (sys::pidfd_open(pids.helper).ok(), sys::pidfd_open(pids.init).ok());
+        let lock = dir.path().join("lock");
+        let helper = Held::open(pids.helper, Some(&lock)).ok();
+        let init = Held::open(pids.init, None).ok();
         let (helper, init) = if dir.has_helper()? { (helper, init) } else { (None, None) };
         Ok(Some(Life { helper, init, pid: Some(pids.init) }))
     }

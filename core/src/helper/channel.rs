@@ -7,7 +7,7 @@ use libctr_helper::message::{Control, Message};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socketpair,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, send, socketpair,
 };
 
 use crate::error::{Error, Result, Stage};
@@ -83,6 +83,20 @@ impl Channel {
             return Ok(None);
         }
         Ok(Some((Message::from_bytes(bytes), fds)))
+    }
+
+    /// Tells a helper that waits for its groups that they are there.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        loop {
+            match send(self.0.as_raw_fd(), Message::GO_ON, MsgFlags::MSG_NOSIGNAL) {
+                Err(Errno::EINTR) => {}
+                // Its own end, about which the next message or none tells.
+                Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => return Ok(()),
+                Err(errno) => {
+                    return Err(Error::sys(Stage::Launch, "send(channel of the helper)", errno));
+                }
+            }
+        }
     }
 
     fn wait(&self, cancel: Option<BorrowedFd<'_>>) -> Result<()> {

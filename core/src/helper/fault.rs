@@ -30,6 +30,14 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         return error.with_kind(ErrorKind::Unsupported).with_hint(hint);
     }
     match (stage, fault.call, errno) {
+        (_, call, Errno::ENOSYS) if since(call).is_some() => error.with_hint(format!(
+            "{} came with Linux {}; a filter around this process may refuse it too",
+            call.name(),
+            since(call).unwrap_or_default()
+        )),
+        (Stage::Filesystem, Call::PivotRoot, Errno::EINVAL) => error
+            .with_kind(ErrorKind::Unsupported)
+            .with_hint("the root directory of this process must be a mount: is it in a chroot?"),
         (Stage::Exec, Call::Execve, Errno::ENOENT | Errno::ENOTDIR) => {
             let hint = "it must exist inside the container, with its interpreter or loader";
             error.with_kind(ErrorKind::ProgramNotFound).with_hint(hint)
@@ -112,6 +120,20 @@ fn has_user_namespace(plan: Option<plan::Plan<'_>>) -> bool {
     flags & u64::from(libc::CLONE_NEWUSER.cast_unsigned()) != 0
 }
 
+/// The kernel that brought a call for which there is no older one, or none that
+/// does here.
+const fn since(call: Call) -> Option<&'static str> {
+    match call {
+        Call::OpenTree | Call::MoveMount | Call::Fsopen | Call::Fsconfig | Call::Fsmount => {
+            Some("5.2")
+        }
+        Call::Clone => Some("5.3"),
+        Call::Openat2 => Some("5.6"),
+        Call::MountSetattr => Some("5.12"),
+        _ => None,
+    }
+}
+
 /// Whether the fault says that the root's overlay cannot be mounted here.
 pub(crate) fn refuses_overlay(bytes: &[u8], fault: Fault) -> bool {
     let record = plan::Plan::new(bytes)
@@ -131,7 +153,8 @@ pub(crate) fn refuses_overlay(bytes: &[u8], fault: Fault) -> bool {
 /// (ENOENT, ELOOP for one that lies in another) or passes (ENOMEM, EBUSY) is
 /// none.
 fn is_refusal(fault: Fault) -> bool {
-    let makes_overlay = matches!(fault.call, Call::Fsopen | Call::Fsconfig | Call::Fsmount);
+    let makes_overlay =
+        matches!(fault.call, Call::Fsopen | Call::Fsconfig | Call::Fsmount | Call::Mount);
     let errno = Errno::from_raw(fault.errno);
     makes_overlay
         && matches!(
@@ -330,6 +353,7 @@ mod tests {
             assert!(refuses(Call::Fsconfig, 1, errno), "{errno}");
         }
         assert!(refuses(Call::Fsopen, 1, Errno::EPERM));
+        assert!(refuses(Call::Mount, 1, Errno::EINVAL));
         assert!(refuses(Call::Fsmount, 1, Errno::EINVAL));
         for errno in [Errno::ENOENT, Errno::ELOOP, Errno::ENOMEM, Errno::EBUSY, Errno::EACCES] {
             assert!(!refuses(Call::Fsconfig, 1, errno), "{errno}");
@@ -337,6 +361,32 @@ mod tests {
         assert!(!refuses(Call::MoveMount, 1, Errno::EINVAL));
         assert!(!refuses(Call::Fsconfig, 0, Errno::EINVAL));
         assert!(!refuses(Call::Fsconfig, Fault::NO_RECORD, Errno::EINVAL));
+    }
+
+    #[test]
+    fn missing_call_is_unsupported_and_the_version_is_named() {
+        let mut plan = Plan::new();
+        plan.record(Kind::Bind, |body| {
+            body.u32(1).string("/source").string("target");
+        });
+        let plan = plan.to_bytes();
+        let missing = error(&plan, fault(Call::MountSetattr, 0, Errno::ENOSYS));
+        assert_eq!((missing.kind(), missing.stage()), (ErrorKind::Unsupported, Stage::Filesystem));
+        let hint =
+            "mount_setattr came with Linux 5.12; a filter around this process may refuse it too";
+        assert_eq!(missing.hint(), Some(hint));
+        // One that every kernel has is refused by a filter alone.
+        assert_eq!(error(&plan, fault(Call::Mkdir, 0, Errno::ENOSYS)).hint(), None);
+        assert_eq!(error(&plan, fault(Call::OpenTree, 0, Errno::ENOENT)).hint(), None);
+    }
+
+    #[test]
+    fn root_that_is_no_mount_is_unsupported() {
+        let refused = error(&plan(), fault(Call::PivotRoot, Fault::NO_RECORD, Errno::EINVAL));
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        let text = "filesystem: pivot_root(): EINVAL (Invalid argument); \
+                    the root directory of this process must be a mount: is it in a chroot?";
+        assert_eq!(refused.to_string(), text);
     }
 
     #[test]

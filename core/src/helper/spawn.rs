@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
 
-use crate::error::{Error, Result, Stage};
+use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::sys;
 
 const STACK: usize = 64 * 1024;
@@ -89,6 +89,8 @@ pub(crate) fn spawn(
     let pidfd = job.pidfd.load(Ordering::Relaxed);
     let errors = [job.clone.load(Ordering::Relaxed), job.execveat.load(Ordering::Relaxed)];
     match errors {
+        // See `helper`, which has executed nothing then.
+        [0, NO_PIDFD] => Err(no_pidfd()),
         [0, 0] => {
             let pidfd = sys::adopt_received(pidfd)
                 .map_err(|errno| Error::sys(Stage::Launch, "fcntl(F_DUPFD_CLOEXEC)", errno))?;
@@ -100,6 +102,14 @@ pub(crate) fn spawn(
         }
         [errno, _] => failed("clone(VM|VFORK|PIDFD) for the helper", Errno::from_raw(errno)),
     }
+}
+
+/// In the place of an errno: the kernel has made no pidfd.
+const NO_PIDFD: c_int = -1;
+
+fn no_pidfd() -> Error {
+    Error::new(Stage::Launch, ErrorKind::Unsupported, "clone(CLONE_PIDFD) gives no pidfd")
+        .with_hint("libctr needs Linux 5.2 or newer")
 }
 
 /// Runs in the middle process.
@@ -123,10 +133,22 @@ extern "C" fn helper(argument: *mut c_void) -> c_int {
     let job: *const Job<'_> = argument.cast_const().cast();
     // SAFETY: the host lends the job until this process has executed.
     let job = unsafe { &*job };
-    // What the host has open without close-on-exec is none of ours. Where the
-    // call is missing the helper sets the rest close-on-exec itself.
+    // Before Linux 5.2 the kernel took no notice of CLONE_PIDFD: nobody could
+    // wait for what is executed here. It is written before this process runs.
+    if job.pidfd.load(Ordering::Relaxed) < 0 {
+        job.execveat.store(NO_PIDFD, Ordering::Relaxed);
+        exit();
+    }
+    // What the host has open without close-on-exec is none of ours.
     // SAFETY: numbers only; this process has a descriptor table of its own.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let closed =
+        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if closed != 0 {
+        each_descriptor(|fd| {
+            // SAFETY: numbers only; the table is this process' own.
+            unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        });
+    }
     for &fd in job.keep {
         // SAFETY: numbers only.
         unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, 0) };
@@ -141,10 +163,91 @@ extern "C" fn helper(argument: *mut c_void) -> c_int {
     exit()
 }
 
+/// What there is without close_range (before Linux 5.9): the numbers in
+/// `/proc/self/fd`, or, without /proc, all that a process may usually have.
+fn each_descriptor(each: impl Fn(libc::c_long)) {
+    const USUAL: libc::c_long = 4096;
+    let path: *const libc::c_char = c"/proc/self/fd".as_ptr();
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the path is a constant.
+    let directory = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags) };
+    if directory < 0 {
+        return (3..USUAL).for_each(each);
+    }
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let (start, size) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: the buffer is this function's own and has this size.
+        let length = unsafe { libc::syscall(libc::SYS_getdents64, directory, start, size) };
+        let length = usize::try_from(length).unwrap_or(0);
+        let mut rest = buffer.get(..length).unwrap_or(&[]);
+        // struct linux_dirent64: inode and offset (8 bytes each), length of
+        // the entry (2), type (1), name.
+        while let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, low, high, _, name @ ..] = rest {
+            if let Some(number) = decimal(name).filter(|number| *number > 2 && *number != directory)
+            {
+                each(number);
+            }
+            let entry = usize::from(u16::from_le_bytes([*low, *high])).max(1);
+            rest = rest.get(entry..).unwrap_or(&[]);
+        }
+        if length == 0 {
+            return;
+        }
+    }
+}
+
+/// The number before the NUL, if it is one.
+fn decimal(name: &[u8]) -> Option<libc::c_long> {
+    let mut number: Option<libc::c_long> = None;
+    for byte in name.iter().take_while(|byte| **byte != 0) {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        let tens = number.unwrap_or(0).checked_mul(10)?;
+        number = Some(tens.checked_add(libc::c_long::from(digit))?);
+    }
+    number
+}
+
 /// Ends this process without running anything of the host's.
 fn exit() -> ! {
     loop {
         // SAFETY: a number only.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decimal, each_descriptor, no_pidfd};
+    use crate::error::{ErrorKind, Stage};
+    use std::cell::RefCell;
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn every_descriptor_from_3_on_is_found() {
+        let files: Vec<File> = (0..300).map(|_| File::open("/dev/null").expect("file")).collect();
+        let found = RefCell::new(Vec::new());
+        each_descriptor(|number| found.borrow_mut().push(number));
+        let found = found.into_inner();
+        for file in &files {
+            assert!(found.contains(&libc::c_long::from(file.as_raw_fd())), "{file:?}");
+        }
+        assert!(found.iter().all(|number| *number > 2));
+    }
+
+    #[test]
+    fn names_that_are_no_numbers_are_none() {
+        assert_eq!(decimal(b"170\0rest"), Some(170));
+        assert_eq!((decimal(b".\0"), decimal(b"1x\0"), decimal(b"\0")), (None, None, None));
+        assert_eq!(decimal(b"99999999999999999999999\0"), None);
+    }
+
+    #[test]
+    fn kernel_without_pidfds_is_unsupported_and_the_version_is_named() {
+        let error = no_pidfd();
+        assert_eq!((error.kind(), error.stage()), (ErrorKind::Unsupported, Stage::Launch));
+        let text = "launch: clone(CLONE_PIDFD) gives no pidfd; libctr needs Linux 5.2 or newer";
+        assert_eq!(error.to_string(), text);
     }
 }

@@ -22,8 +22,8 @@ use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
 use crate::error::{Error, Result, Stage};
 use crate::sys::{self, SysResult};
-use crate::tree::names;
 pub(crate) use crate::tree::{kind, open_at};
+use crate::tree::{names, stat};
 use crate::userns::job;
 
 /// An open directory and the path to name it by in messages.
@@ -74,7 +74,15 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> SysResult<OwnedFd> {
             return Err(Errno::EXDEV);
         }
         let flags = if names.peek().is_some() { step } else { flags };
-        at = open_at(at.as_fd(), name, flags, Mode::empty())?;
+        at = match open_at(at.as_fd(), name, flags, Mode::empty()) {
+            // On the way openat2 tells a link from what is no directory either.
+            Err(Errno::ENOTDIR) if names.peek().is_some() => {
+                let found = stat(at.as_fd(), name)?;
+                let is_link = found.is_some_and(|found| kind(&found) == SFlag::S_IFLNK);
+                return Err(if is_link { Errno::ELOOP } else { Errno::ENOTDIR });
+            }
+            other => other?,
+        };
     }
     Ok(at)
 }
@@ -257,4 +265,45 @@ impl Dir {
 /// Where a replacement is written first.
 fn temporary(name: &str) -> String {
     format!("{name}.new")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{beneath, open_at, walk};
+    use nix::errno::Errno;
+    use nix::fcntl::OFlag;
+    use nix::sys::stat::{Mode, fstat};
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn walk_by_hand_opens_and_refuses_what_openat2_does() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::write(dir.path().join("a/file"), "").unwrap();
+        symlink("a", dir.path().join("link")).unwrap();
+        symlink("/etc/passwd", dir.path().join("a/out")).unwrap();
+        let root = File::open(dir.path()).unwrap();
+        let plain = [OFlag::O_RDONLY, OFlag::O_PATH, OFlag::O_PATH | OFlag::O_DIRECTORY];
+        for flags in plain {
+            for path in [
+                "a", "a/b", "a/file", "a/file/x", "none", "a/none/x", "link", "link/b", "a/out",
+                "a/out/x", "a/../a", "..",
+            ] {
+                let inode = |fd| fstat(fd).unwrap().st_ino;
+                let path = path.as_bytes();
+                let kernels = beneath(root.as_fd(), path, flags).map(inode);
+                let by_hand = walk(root.as_fd(), path, flags).map(inode);
+                let text = String::from_utf8_lossy(path);
+                // Paths that are not clean never come here; the walk refuses all.
+                match path.windows(2).any(|two| two == b"..") {
+                    true => assert_eq!(by_hand, Err(Errno::EXDEV), "{text}"),
+                    false => assert_eq!(by_hand, kernels, "{text} {flags:?}"),
+                }
+            }
+        }
+        let link = open_at(root.as_fd(), "link", OFlag::O_RDONLY, Mode::empty());
+        assert_eq!(link.map(drop), Err(Errno::ELOOP));
+    }
 }

@@ -1,17 +1,51 @@
 //! From the caller's limits to those of the control groups.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use nix::libc;
 
-use crate::cgroup::{self, DeviceFilter, Hierarchies, Setup};
+use crate::cgroup::{self, DeviceFilter, Hierarchies, Manager, Setup};
 use crate::error::{Error, Result, Stage};
+use crate::helper::channel::Channel;
 use crate::spec::{Device, Limits};
+use crate::sys;
 
-/// Chooses the groups; nothing is made yet.
-pub(super) fn choose(id: &str, limits: &Limits, devices: &DeviceFilter) -> Result<Setup> {
+/// Chooses the groups; nothing is made yet. An ordinary user's may have to come
+/// from systemd, whose answer is awaited no longer than `cancel` allows.
+pub(super) fn choose(
+    id: &str,
+    limits: &Limits,
+    devices: &DeviceFilter,
+    cancel: Option<BorrowedFd<'_>>,
+) -> Result<Setup> {
     let limits = cgroup::Limits { devices: Some(devices.clone()), ..of(limits)? };
-    Setup::choose(Hierarchies::get()?, id, &limits)
+    let ask = || Manager::find(cancel);
+    let systemd: cgroup::Systemd<'_> = match nix::unistd::geteuid().is_root() {
+        true => None,
+        false => Some(&ask),
+    };
+    Setup::choose(Hierarchies::get()?, id, &limits, systemd)
+}
+
+/// Makes the groups for which the helper has to run, and lets it go on. Of a
+/// helper that has ended its last words on the channel say more.
+pub(super) fn create_around(
+    setup: &Setup,
+    helper: &OwnedFd,
+    channel: &Channel,
+    cancel: Option<BorrowedFd<'_>>,
+) -> Result<()> {
+    let failed = |errno| Error::sys(Stage::Launch, "pid of the helper", errno);
+    let made = sys::pid_of(helper.as_fd())
+        .map_err(failed)
+        .and_then(|helper| setup.create_around(helper, cancel));
+    // If it is still there its number was its own all the time.
+    match crate::wait::until_readable(helper.as_fd(), Some(Duration::ZERO))? {
+        true => Ok(()),
+        false => made.and_then(|()| channel.go_on()),
+    }
 }
 
 /// The limits that control groups enforce.

@@ -20,8 +20,8 @@ use crate::helper::plan::Plan;
 use crate::helper::{self, channel};
 use crate::{sys, wait};
 
-/// For all tries together.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For the helper's end, once it was told to.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that was answered.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Attempts {
     memory: Option<Error>,
     /// Why nothing or not everything could be tried.
     stopped: Option<Error>,
+    /// When it has to be over.
+    end: Instant,
 }
 
 /// Has the helper try everything.
@@ -39,8 +41,9 @@ pub(super) fn run(
     places: &Places,
     groups: &Groups,
     given: Option<&Path>,
+    end: Instant,
 ) -> Attempts {
-    let mut attempts = Attempts { verdicts: BTreeMap::new(), memory: None, stopped: None };
+    let mut attempts = Attempts { verdicts: BTreeMap::new(), memory: None, stopped: None, end };
     if let Err(error) = attempts.fill(identity, places, groups, given) {
         attempts.stopped = Some(error);
     }
@@ -126,9 +129,8 @@ impl Attempts {
         let ended = |message: &str, hint: &str| {
             Err(Error::new(Stage::Launch, ErrorKind::SetupFailed, message).with_hint(hint))
         };
-        let end = Instant::now() + PATIENCE;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = self.end.saturating_duration_since(Instant::now());
             if !wait::until_readable(channel.as_fd(), Some(left))? {
                 return ended("the tries took more than ten seconds", "");
             }

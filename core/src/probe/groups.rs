@@ -4,11 +4,16 @@
 use std::fs;
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+
 use super::Finding;
 use super::machine::Machine;
 use super::places::detail;
-use crate::cgroup::{Controller, Device, DeviceFilter, Hierarchies, IoLimit, Limits, Trial};
-use crate::error::Result;
+use crate::cgroup::{
+    Controller, Device, DeviceFilter, Hierarchies, IoLimit, Limits, Manager, Systemd, Trial,
+};
+use crate::error::{Error, ErrorKind, Result, Stage};
 
 /// The groups of a container without limits of its own, and a finding for each
 /// controller.
@@ -17,16 +22,23 @@ pub(super) struct Groups {
     plain: Result<Trial>,
     kills: Option<bool>,
     controllers: Vec<Finding>,
+    delegation: Finding,
 }
 
 impl Groups {
     pub(super) fn make(id: &str) -> Groups {
         let machine = Hierarchies::discover();
+        // Asked once, because one that is silent is so for five seconds.
+        let asks = !geteuid().is_root() && machine.as_ref().is_ok_and(|found| !found.has_v1());
+        let manager = asks.then(|| Manager::find(None));
+        let again = || match &manager {
+            Some(Ok(manager)) => Ok(manager.clone()),
+            Some(Err(error)) => Err(same(error)),
+            None => Err(Error::new(Stage::Cgroup, ErrorKind::NotFound, "systemd was not asked")),
+        };
+        let systemd: Systemd<'_> = if asks { Some(&again) } else { None };
         let trial = |limits: &Limits| {
-            let machine = machine.as_ref().map_err(|error| {
-                crate::Error::new(error.stage(), error.kind(), error.message())
-            })?;
-            Trial::make(machine, id, limits)
+            Trial::make(machine.as_ref().map_err(same)?, id, limits, systemd)
         };
         let controllers = controllers().map(|(name, key, controller, limits)| {
             let without = format!("{key} is refused");
@@ -40,7 +52,8 @@ impl Groups {
         controllers.push(devices(&trial));
         let plain = trial(&Limits::default());
         let kills = plain.as_ref().ok().and_then(|trial| trial.kill_at_once().ok());
-        Groups { plain, kills, controllers }
+        let delegation = delegation(&plain, manager.as_ref());
+        Groups { plain, kills, controllers, delegation }
     }
 
     /// The v2 group, into which a process can be born.
@@ -55,6 +68,7 @@ impl Groups {
             finding.fix = machine.writable_groups().or(finding.fix.take());
         }
         findings.push(self.kill());
+        findings.push(self.delegation.clone());
         findings
     }
 
@@ -62,6 +76,9 @@ impl Groups {
         let name = "cgroup.kill";
         match (&self.plain, self.kills) {
             (_, Some(true)) => Finding::ok(name, "one write ends all processes of a group"),
+            (Ok(trial), _) if trial.is_in_scope() => {
+                Finding::ok(name, "in a scope of systemd's, which has v2")
+            }
             (Ok(trial), _) if !trial.is_none() => {
                 let detail = "no v2 group with cgroup.kill (Linux 5.14)";
                 let consequence = "a container's group is frozen and its processes are ended one \
@@ -104,8 +121,55 @@ fn controllers() -> [(&'static str, &'static str, Controller, Limits); 5] {
     ]
 }
 
+/// An error once more.
+fn same(error: &Error) -> Error {
+    let again = Error::new(error.stage(), error.kind(), error.message());
+    let again = match error.errno() {
+        Some(errno) => again.with_errno(Errno::from_raw(errno)),
+        None => again,
+    };
+    match error.hint() {
+        Some(hint) => again.with_hint(hint),
+        None => again,
+    }
+}
+
+/// Where an ordinary user's groups come from.
+fn delegation(plain: &Result<Trial>, manager: Option<&Result<Manager>>) -> Finding {
+    let name = "systemd.delegation";
+    let without = "an ordinary user can set no limits, unless somebody gives him a group";
+    let place = plain.as_ref().ok().and_then(Trial::v2).and_then(Path::parent);
+    match (plain, place, manager) {
+        _ if geteuid().is_root() => Finding::ok(name, "not needed: root makes its groups itself"),
+        (Ok(trial), _, _) if trial.is_in_scope() => {
+            Finding::ok(name, "systemd's user manager makes a scope for each container")
+        }
+        (_, Some(dir), _) => Finding::ok(name, format!("not needed: {} is given", dir.display())),
+        (_, None, None) => {
+            let detail = "systemd gives users no groups of cgroup v1 hierarchies";
+            let fix = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line";
+            Finding::degraded(name, detail, without).with_fix(Some(fix.to_owned()))
+        }
+        (_, None, Some(Err(error))) => Finding::degraded(name, detail(error), without)
+            .with_fix(linger()),
+        (Err(error), None, Some(Ok(_))) => Finding::degraded(name, detail(error), without)
+            .with_fix(error.hint().map(ToOwned::to_owned)),
+        (Ok(_), None, Some(Ok(_))) => {
+            Finding::degraded(name, "systemd's user manager has no group for it", without)
+        }
+    }
+}
+
+/// A user manager that runs also where nobody has logged in (loginctl(1)).
+fn linger() -> Option<String> {
+    let user = nix::unistd::User::from_uid(geteuid()).ok().flatten()?;
+    let booted = Path::new("/run/systemd/system").is_dir();
+    booted.then(|| format!("as root: loginctl enable-linger {}", user.name))
+}
+
 fn place(trial: &Trial, controller: Controller) -> String {
     match trial.place(controller) {
+        _ if trial.is_in_scope() => "limits can be set, v2, in a scope of systemd's".to_owned(),
         Some(dir) if trial.v2().and_then(Path::parent) == Some(&dir) => {
             format!("limits can be set, v2, in {}", dir.display())
         }
@@ -184,6 +248,7 @@ mod tests {
             "cgroup.io",
             "devices.filter",
             "cgroup.kill",
+            "systemd.delegation",
         ];
         assert_eq!(names, expected);
         drop(groups);

@@ -81,6 +81,8 @@ fn fail(call: &str, path: &Path, errno: Errno) -> Error {
         Errno::ENOSPC | Errno::EDQUOT => error
             .with_hint("where no overlay can be mounted, each container needs room for its root"),
         Errno::ESTALE => error.with_hint("it changed while it was copied"),
+        Errno::ENOSYS if call == "open_tree" => error
+            .with_hint("before Linux 5.2 nothing may be mounted below a directory to be copied"),
         _ => error,
     }
 }

@@ -7,8 +7,8 @@
 mod attached;
 mod bench;
 mod detached;
-mod doctor;
 mod devices;
+mod doctor;
 mod features;
 mod generated;
 mod images;

@@ -8,10 +8,14 @@
 //! [`root::Root`].
 
 mod device;
+mod enter;
+mod layers;
+mod mounts;
 mod overlay;
 mod root;
 pub(crate) mod source;
 mod terminal;
+mod tree;
 
 use core::ffi::CStr;
 
@@ -21,6 +25,8 @@ use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
+pub(crate) use tree::Stage;
+use tree::Tree;
 
 /// The fault of `call` for one record.
 fn failed(call: Call, index: u16) -> impl FnOnce(Errno) -> Fault {
@@ -35,22 +41,18 @@ pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>
     sys::mount(c"", c"/", c"", sys::MS_REC | sys::MS_PRIVATE, c"").map_err(failed(Call::Mount, none))?;
 
     let builder = inherited.builder(plan);
+    let maker = Maker { builder, stage: Stage::of(plan, builder) };
     let mut root = None;
     for record in plan.records() {
-        step(record, &mut root, builder)?;
+        step(record, &mut root, maker)?;
     }
     let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
     let terminal = match plan.has(flag::TERMINAL) {
-        true => Some(terminal::open(plan, &mut root, inherited.monitor.borrow())?),
+        true => Some(terminal::open(plan, &mut root, maker.stage, inherited.monitor.borrow())?),
         false => None,
     };
 
-    // The old root ends up mounted on the new one and is taken away from
-    // there (pivot_root(2), "pivot_root(".", ".")").
-    sys::fchdir(root.borrow()).map_err(failed(Call::Chdir, none))?;
-    sys::pivot_root(c".", c".").map_err(failed(Call::PivotRoot, none))?;
-    sys::detach(c".").map_err(failed(Call::Umount, none))?;
-    sys::chdir(c"/").map_err(failed(Call::Chdir, none))?;
+    enter::enter(root.borrow())?;
     if plan.has(flag::READ_ONLY) {
         // What is not named is taken away.
         let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY | sys::MS_NODEV;
@@ -59,23 +61,32 @@ pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>
     Ok(terminal)
 }
 
+/// Who makes the mounts with a source.
+#[derive(Clone, Copy)]
+struct Maker<'p> {
+    /// Another process, from which they come.
+    builder: Option<BorrowedFd>,
+    /// This one, with a place to let them wait.
+    stage: Stage<'p>,
+}
+
 /// One record: either it helps to make the root, or it reaches into it.
-fn step(record: Record<'_>, place: &mut Option<Root>, builder: Option<BorrowedFd>) -> Result<(), Fault> {
+fn step(record: Record<'_>, place: &mut Option<Root>, maker: Maker<'_>) -> Result<(), Fault> {
     let Record { index, kind, body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
-        Kind::Stage | Kind::UpperDir if builder.is_none() => source::prepare(record)?,
+        Kind::Stage | Kind::UpperDir if maker.builder.is_none() => source::prepare(record)?,
         Kind::RootOverlay | Kind::RootBind => {
-            let mount = mount(record, builder)?;
+            let mount = mount(record, maker)?;
             // Whoever cannot reach the places of the host's root has its own.
-            let target = match builder {
+            let target = match maker.builder {
                 None => source::root_target(kind, body).ok_or(broken)?,
                 Some(_) => c"/",
             };
             let onto = sys::open(Fd::CWD, target, sys::O_PATH | sys::O_DIRECTORY, 0)
                 .map_err(failed(Call::Open, index))?;
-            sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
-            *place = Some(Root::adopt(mount));
+            mount.attach(onto.borrow())?;
+            *place = Some(Root::adopt(mount.into_fd()));
         }
         Kind::Filesystem
         | Kind::Directory
@@ -90,7 +101,7 @@ fn step(record: Record<'_>, place: &mut Option<Root>, builder: Option<BorrowedFd
             if !makes_only(kind) {
                 root.mounted();
             }
-            inside(record, root, builder)?;
+            inside(record, root, maker)?;
         }
         // Other steps' records.
         _ => {}
@@ -99,16 +110,18 @@ fn step(record: Record<'_>, place: &mut Option<Root>, builder: Option<BorrowedFd
 }
 
 /// The mount of a record with a source: made here, or by the builder.
-fn mount(record: Record<'_>, builder: Option<BorrowedFd>) -> Result<Fd, Fault> {
+fn mount<'p>(record: Record<'_>, maker: Maker<'p>) -> Result<Tree<'p>, Fault> {
     let broken = Fault::broken_plan(Step::Filesystem, record.index);
-    match builder {
-        Some(builder) => builder::next(builder).map_err(failed(Call::Recv, record.index)),
-        None => source::mount(record, None)?.ok_or(broken),
+    match maker.builder {
+        Some(builder) => builder::next(builder)
+            .map(|fd| Tree::adopt(maker.stage, false, record.index, fd))
+            .map_err(failed(Call::Recv, record.index)),
+        None => source::mount(record, None, maker.stage)?.ok_or(broken),
     }
 }
 
 /// A record that makes or mounts something in the root.
-fn inside(record: Record<'_>, root: &mut Root, builder: Option<BorrowedFd>) -> Result<(), Fault> {
+fn inside(record: Record<'_>, root: &mut Root, maker: Maker<'_>) -> Result<(), Fault> {
     let Record { index, kind, mut body } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     match kind {
@@ -118,7 +131,7 @@ fn inside(record: Record<'_>, root: &mut Root, builder: Option<BorrowedFd>) -> R
             let path = body.string().ok_or(broken)?;
             root.directory(path, mode).map(drop).map_err(failed(Call::Mkdir, index))
         }
-        Kind::Device => device::make(record, root),
+        Kind::Device => device::make(record, root, maker.stage),
         Kind::Symlink => {
             let contents = body.string().ok_or(broken)?;
             let path = body.string().ok_or(broken)?;
@@ -132,7 +145,7 @@ fn inside(record: Record<'_>, root: &mut Root, builder: Option<BorrowedFd>) -> R
             root.file(path, mode, contents).map_err(failed(Call::Write, index))
         }
         Kind::Bind | Kind::Overlay => {
-            let mount = mount(record, builder)?;
+            let mount = mount(record, maker)?;
             let flags = body.u32().ok_or(broken)?;
             let _source = body.string().ok_or(broken)?;
             let target = body.string().ok_or(broken)?;
@@ -142,10 +155,10 @@ fn inside(record: Record<'_>, root: &mut Root, builder: Option<BorrowedFd>) -> R
                 }
                 _ => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
             };
-            sys::move_mount(mount.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))
+            mount.attach(onto.borrow())
         }
-        Kind::Mask => mask(root, body.string().ok_or(broken)?, index),
-        Kind::ReadOnly => read_only(root, body.string().ok_or(broken)?, index),
+        Kind::Mask => mask(root, maker.stage, body.string().ok_or(broken)?, index),
+        Kind::ReadOnly => read_only(root, maker.stage, body.string().ok_or(broken)?, index),
         _ => Ok(()),
     }
 }
@@ -177,7 +190,7 @@ fn file_system(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
 
 /// Hides a path: a directory under an empty read-only tmpfs, a file under the
 /// container's own null device.
-fn mask(root: &mut Root, path: &CStr, index: u16) -> Result<(), Fault> {
+fn mask(root: &mut Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(), Fault> {
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
@@ -188,16 +201,14 @@ fn mask(root: &mut Root, path: &CStr, index: u16) -> Result<(), Fault> {
             .map_err(failed(Call::Mount, index));
     }
     let null = root.null().map_err(failed(Call::Openat2, index))?;
-    let tree = sys::open_tree(null, c"", false).map_err(failed(Call::OpenTree, index))?;
-    sys::move_mount(tree.borrow(), target.borrow()).map_err(failed(Call::MoveMount, index))
+    Tree::open(stage, index, null, c"", false)?.attach(target.borrow())
 }
 
-fn read_only(root: &Root, path: &CStr, index: u16) -> Result<(), Fault> {
+fn read_only(root: &Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(), Fault> {
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
-    let tree = sys::open_tree(target.borrow(), c"", true).map_err(failed(Call::OpenTree, index))?;
-    sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_RDONLY)
-        .map_err(failed(Call::MountSetattr, index))?;
-    sys::move_mount(tree.borrow(), target.borrow()).map_err(failed(Call::MoveMount, index))
+    let mut tree = Tree::open(stage, index, target.borrow(), c"", true)?;
+    tree.set(sys::MS_RDONLY)?;
+    tree.attach(target.borrow())
 }

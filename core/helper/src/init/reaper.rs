@@ -22,7 +22,7 @@ pub(super) fn split(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> 
     let shared = if listener { sys::CLONE_FILES } else { 0 };
     let fork = sys::clone(shared, None, false).map_err(at(Step::Launch, Call::Fork, Fault::NO_RECORD))?;
     match fork {
-        Fork::Child => Ok(()),
+        Fork::Child { .. } => Ok(()),
         Fork::Parent { pid, .. } => {
             if listener {
                 match filter::carry(pid, inherited) {

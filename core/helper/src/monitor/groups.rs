@@ -6,9 +6,10 @@ use core::ffi::CStr;
 
 use super::number::{after, leading};
 use crate::fault::{Call, Fault, Step};
-use crate::init::at;
-use crate::plan::{Kind, Plan, controller};
-use crate::sys::{self, BorrowedFd, Errno, Fd, Usage};
+use crate::init::{at, descriptor};
+use crate::message::Message;
+use crate::plan::{Field, Kind, Plan, controller};
+use crate::sys::{self, BorrowedFd, Errno, Fd, POLLIN, Usage, Watch};
 
 /// Figures of a whole container; what was not measured is `None`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,6 +141,34 @@ impl Groups {
     /// Lets go of the directories.
     pub(super) fn close(&mut self) {
         *self = Groups::default();
+    }
+}
+
+/// Waits until the host has made the groups, in a scope around this process.
+/// Ends when the host gives the start up or ends itself, and at last without
+/// either: the channel of a host that has forked stays open.
+pub(super) fn wait(plan: Plan<'_>, control: BorrowedFd) -> Result<(), Fault> {
+    const MOST_NS: u64 = 60_000_000_000;
+    let failed = |errno| at(Step::Launch, Call::Poll, Fault::NO_RECORD)(errno);
+    let broken = Fault::broken_plan(Step::Launch, Fault::NO_RECORD);
+    let channel = descriptor(plan, Field::Channel).ok_or(broken)?;
+    let lifeline = descriptor(plan, Field::Lifeline);
+    let end = sys::monotonic_ns().saturating_add(MOST_NS);
+    loop {
+        let watch = |fd: Option<BorrowedFd>| Watch { fd: fd.map_or(-1, |fd| fd.0), events: POLLIN, ready: 0 };
+        let mut watches = [watch(Some(channel)), watch(Some(control)), watch(lifeline)];
+        let left = end.saturating_sub(sys::monotonic_ns());
+        sys::poll(&mut watches, Some(left)).map_err(failed)?;
+        match watches.map(|watch| watch.ready != 0) {
+            [true, false, false] => {
+                let mut packet = [0; Message::GO_ON.len()];
+                let went = sys::receive(channel, &mut packet).is_ok_and(|_| packet == *Message::GO_ON);
+                return if went { Ok(()) } else { Err(failed(Errno::ECANCELED)) };
+            }
+            [false, false, false] if left > 0 => {}
+            [false, false, false] => return Err(failed(Errno::ETIMEDOUT)),
+            _ => return Err(failed(Errno::ECANCELED)),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &[u8] {
 }
 
 /// The number that the bytes begin with.
-pub(super) fn leading(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn leading(bytes: &[u8]) -> Option<u64> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let digits = bytes.get(..digits).filter(|digits| !digits.is_empty())?;
     digits.iter().try_fold(0_u64, |sum, digit| {
@@ -27,7 +27,7 @@ pub(super) fn leading(bytes: &[u8]) -> Option<u64> {
 
 /// The number after the first `key` in a text: `oom_kill 3`, `rbytes=17`.
 /// The key is followed by one separator.
-pub(super) fn after(text: &[u8], key: &[u8]) -> Option<u64> {
+pub(crate) fn after(text: &[u8], key: &[u8]) -> Option<u64> {
     let mut rest = text;
     loop {
         if let Some(tail) = rest.strip_prefix(key)

@@ -127,6 +127,8 @@ macro_rules! numbers {
     (@libc SETRESGID) => { libc::SYS_setresgid };
     (@libc CAPSET) => { libc::SYS_capset };
     (@libc RT_SIGTIMEDWAIT) => { libc::SYS_rt_sigtimedwait };
+    (@libc CHROOT) => { libc::SYS_chroot };
+    (@libc FSTATFS) => { libc::SYS_fstatfs };
     (@libc PIVOT_ROOT) => { libc::SYS_pivot_root };
     (@libc PRCTL) => { libc::SYS_prctl };
     (@libc MOUNT) => { libc::SYS_mount };
@@ -143,6 +145,7 @@ macro_rules! numbers {
     (@libc UNLINKAT) => { libc::SYS_unlinkat };
     (@libc RENAMEAT) => { libc::SYS_renameat };
     (@libc SYMLINKAT) => { libc::SYS_symlinkat };
+    (@libc READLINKAT) => { libc::SYS_readlinkat };
     (@libc PPOLL) => { libc::SYS_ppoll };
     (@libc UNSHARE) => { libc::SYS_unshare };
     (@libc SIGNALFD4) => { libc::SYS_signalfd4 };
@@ -199,8 +202,10 @@ numbers! {
     SETRESGID 119 149,
     CAPSET 126 91,
     RT_SIGTIMEDWAIT 128 137,
+    FSTATFS 138 44,
     PIVOT_ROOT 155 41,
     PRCTL 157 167,
+    CHROOT 161 51,
     MOUNT 165 40,
     UMOUNT2 166 39,
     SETHOSTNAME 170 161,
@@ -215,6 +220,7 @@ numbers! {
     UNLINKAT 263 35,
     RENAMEAT 264 38,
     SYMLINKAT 266 36,
+    READLINKAT 267 78,
     PPOLL 271 73,
     UNSHARE 272 97,
     SIGNALFD4 289 74,

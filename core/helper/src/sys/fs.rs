@@ -26,20 +26,22 @@ const AT_EMPTY_PATH: usize = 0x1000;
 const AT_RECURSIVE: usize = 0x8000;
 
 pub(crate) const MS_RDONLY: u64 = 1;
+pub(crate) const MS_NOSUID: u64 = 2;
 pub(crate) const MS_NODEV: u64 = 4;
+pub(crate) const MS_NOEXEC: u64 = 8;
 pub(crate) const MS_REMOUNT: u64 = 32;
 pub(crate) const MS_BIND: u64 = 4096;
+pub(crate) const MS_MOVE: u64 = 8192;
 pub(crate) const MS_REC: u64 = 16384;
 pub(crate) const MS_PRIVATE: u64 = 1 << 18;
 
 pub(crate) const S_IFMT: u32 = 0o17_0000;
 pub(crate) const S_IFDIR: u32 = 0o4_0000;
 pub(crate) const S_IFCHR: u32 = 0o2_0000;
+pub(crate) const S_IFLNK: u32 = 0o12_0000;
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
-pub(crate) const MOUNT_ATTR_NOSUID: u64 = 2;
 pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
-pub(crate) const MOUNT_ATTR_NOEXEC: u64 = 8;
 
 /// openat(2), close-on-exec.
 pub(crate) fn open(dir: BorrowedFd, path: &CStr, flags: usize, mode: u32) -> Result<Fd> {
@@ -47,7 +49,8 @@ pub(crate) fn open(dir: BorrowedFd, path: &CStr, flags: usize, mode: u32) -> Res
 }
 
 /// openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS: `dir` is what
-/// `/` means, whatever symbolic links the path meets.
+/// `/` means, whatever symbolic links the path meets. Where the call is missing
+/// the path is walked by hand.
 pub(crate) fn open_in_root(dir: BorrowedFd, path: &CStr, flags: usize) -> Result<Fd> {
     const NO_MAGICLINKS: u64 = 2;
     const IN_ROOT: u64 = 0x10;
@@ -57,9 +60,22 @@ pub(crate) fn open_in_root(dir: BorrowedFd, path: &CStr, flags: usize) -> Result
         // to repeat.
         match call!(OPENAT2, dir.raw(), text(path), address(&how), size_of_val(&how)) {
             Err(Errno::EAGAIN) => {}
+            Err(errno) if errno.is_missing() => return super::resolve::open_in_root(dir, path, flags),
             other => return Fd::made(other?),
         }
     }
+}
+
+/// readlinkat(2) of an open link (O_PATH | O_NOFOLLOW); the length of its text.
+pub(super) fn read_link(link: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
+    call!(READLINKAT, link.raw(), text(c""), address_mut(buffer), buffer.len())
+}
+
+/// fstatfs(2): the type of the file system.
+pub(super) fn file_system_type(fd: BorrowedFd) -> Result<u64> {
+    let mut buffer = [0_u64; 15];
+    call!(FSTATFS, fd.raw(), address_mut(&mut buffer))?;
+    Ok(buffer[0])
 }
 
 /// What statx(2) says of an open file.
@@ -214,6 +230,11 @@ pub(crate) fn mount(
 pub(crate) fn detach(target: &CStr) -> Result<()> {
     const MNT_DETACH: usize = 2;
     call!(UMOUNT2, text(target), MNT_DETACH).map(drop)
+}
+
+/// chroot(2).
+pub(crate) fn chroot(path: &CStr) -> Result<()> {
+    call!(CHROOT, text(path)).map(drop)
 }
 
 pub(crate) fn pivot_root(new: &CStr, old: &CStr) -> Result<()> {

@@ -15,44 +15,6 @@ pub(crate) const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub(crate) const POLLIN: i16 = 1;
 const SIGNAL_SET: usize = 8;
 
-/// Which side of a fork this is.
-pub(crate) enum Fork {
-    Child,
-    Parent { pid: i32, pidfd: Option<Fd> },
-}
-
-/// clone3(2) without shared memory: a fork with new namespaces, into a v2
-/// group where one is given, with all signal handlers reset.
-pub(crate) fn clone(namespaces: u64, group: Option<BorrowedFd>, pidfd: bool) -> Result<Fork> {
-    const CLONE_PIDFD: u64 = 0x1000;
-    const CLONE_CLEAR_SIGHAND: u64 = 1 << 32;
-    const CLONE_INTO_CGROUP: u64 = 1 << 33;
-    let mut made = -1_i32;
-    let into = if group.is_some() { CLONE_INTO_CGROUP } else { 0 };
-    let wanted = if pidfd { CLONE_PIDFD } else { 0 };
-    // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal,
-    // stack, stack_size, tls, set_tid, set_tid_size, cgroup.
-    let arguments: [u64; 11] = [
-        namespaces | wanted | into | CLONE_CLEAR_SIGHAND,
-        address_mut(&mut made) as u64,
-        0,
-        0,
-        u64::from(SIGCHLD.cast_unsigned()),
-        0,
-        0,
-        0,
-        0,
-        0,
-        group.map_or(0, |group| u64::from(group.0.cast_unsigned())),
-    ];
-    let pid = call!(CLONE3, address(&arguments), size_of_val(&arguments))?;
-    match i32::try_from(pid) {
-        Ok(0) => Ok(Fork::Child),
-        Ok(pid) => Ok(Fork::Parent { pid, pidfd: pidfd.then(|| Fd(made)) }),
-        Err(_) => Err(Errno::EINVAL),
-    }
-}
-
 /// What wait4(2) says of a child that ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ended {

@@ -14,7 +14,7 @@ fn none() -> Limits {
 /// Whether the machine lacks the controller; then asking for it must fail, and
 /// the failure must name it.
 fn lacks(machine: &Hierarchies, controller: Controller, limits: &Limits) -> bool {
-    let error = match Setup::choose(machine, "probe", limits) {
+    let error = match Setup::choose(machine, "probe", limits, None) {
         Err(error) if error.kind() == ErrorKind::Unsupported => error,
         _ => return false,
     };
@@ -203,7 +203,8 @@ fn a_value_that_the_kernel_refuses_leaves_nothing() {
         if lacks(&machine, Controller::Cpu, &limits) {
             continue;
         }
-        let setup = Setup::choose(&machine, &format!("refused-{}", std::process::id()), &limits);
+        let setup =
+            Setup::choose(&machine, &format!("refused-{}", std::process::id()), &limits, None);
         let setup = setup.unwrap();
         let error = setup.create().unwrap_err();
         assert_eq!((error.kind(), error.errno()), (ErrorKind::InvalidInput, Some(libc::EINVAL)));

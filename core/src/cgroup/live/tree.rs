@@ -172,10 +172,11 @@ fn without_delegation_an_asked_limit_is_denied() {
     // outside of any group of one's own there is only the top of the mounts
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let machine = Hierarchies::of(&mounts, "");
-    let default = Setup::choose(&machine, "1", &Limits { pids: Some(1), ..Limits::default() });
+    let default =
+        Setup::choose(&machine, "1", &Limits { pids: Some(1), ..Limits::default() }, None);
     assert!(default.unwrap().groups.is_none());
     let asked = Limits { memory: Some(1 << 20), ..Limits::default() };
-    let error = Setup::choose(&machine, "1", &asked).unwrap_err();
+    let error = Setup::choose(&machine, "1", &asked, None).unwrap_err();
     assert_eq!((error.kind(), error.stage()), (ErrorKind::Denied, Stage::Cgroup));
     assert!([Some(libc::EACCES), Some(libc::EROFS)].contains(&error.errno()), "{error}");
     assert!(error.message().starts_with("limits.memory cannot be enforced: access("), "{error}");

@@ -10,6 +10,7 @@ use std::fs;
 mod devices;
 mod machine;
 mod refusals;
+mod scopes;
 
 #[test]
 fn hybrid_has_one_v2_group_and_v1_limits() {
@@ -165,7 +166,8 @@ fn a_group_of_the_same_id_is_left_alone() {
 #[test]
 fn ids_stay_in_their_place() {
     for id in ["", "..", "a/b", "a b", "ü", &"x".repeat(129)] {
-        let error = Setup::choose(&Hierarchies::default(), id, &Limits::default()).unwrap_err();
+        let error =
+            Setup::choose(&Hierarchies::default(), id, &Limits::default(), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert_eq!(error.message(), format!("{id:?} cannot name a cgroup"));
     }

@@ -8,6 +8,7 @@
 //! Sources: open_tree(2), kernel `overlayfs.rst`.
 
 use std::ffi::CString;
+use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,10 @@ impl Lower {
             // Only root may: what is mounted below is then seen as well.
             .or_else(|errno| match errno {
                 Errno::EPERM => tree::open_at(AT_FDCWD, path, flags, Mode::empty()),
+                // Before Linux 5.2: where nothing is mounted below, it is the same.
+                Errno::ENOSYS if !has_mounts_below(path) => {
+                    tree::open_at(AT_FDCWD, path, flags, Mode::empty())
+                }
                 errno => Err(errno),
             })
             .map_err(|errno| fail("open_tree", path, errno))?;
@@ -72,8 +77,44 @@ impl Lower {
     }
 }
 
+/// Whether something is mounted below a directory (proc_pid_mountinfo(5)).
+/// Where that cannot be known, it may be.
+fn has_mounts_below(path: &Path) -> bool {
+    let Ok(mounts) = fs::read("/proc/self/mountinfo") else { return true };
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    let mut prefix = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => prefix.extend(format!("\\{byte:03o}").bytes()),
+            byte => prefix.push(*byte),
+        }
+    }
+    if !prefix.ends_with(b"/") {
+        prefix.push(b'/');
+    }
+    let mut points = mounts
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    points.any(|point| point.len() > prefix.len() && point.starts_with(&prefix))
+}
+
 /// Overlayfs's own attributes are not shown; security labels are the host's
 /// policy to give.
 pub(super) fn keep(name: &[u8]) -> bool {
     !name.starts_with(b"trusted.overlay.") && name != b"security.selinux"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_mounts_below;
+    use std::path::Path;
+
+    #[test]
+    fn mounts_below_a_directory_are_seen_and_those_above_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!has_mounts_below(dir.path()));
+        assert!(!has_mounts_below(Path::new("/proc/self")));
+        assert!(!has_mounts_below(Path::new("/no/such/directory")));
+        assert!(has_mounts_below(Path::new("/")));
+    }
 }

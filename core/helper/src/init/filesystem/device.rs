@@ -10,14 +10,15 @@ use core::ffi::CStr;
 
 use super::failed;
 use super::root::Root;
+use super::tree::{Stage, Tree};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Record, option};
-use crate::sys::{self, BorrowedFd, Errno, Fd};
+use crate::sys::{self, Errno, Fd};
 
 /// The name of a node until it is bound.
 const PASSING: &CStr = c"dev/.libctr-device";
 
-pub(super) fn make(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
+pub(super) fn make(record: Record<'_>, root: &mut Root, stage: Stage<'_>) -> Result<(), Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let mut number = || body.u32().ok_or(broken);
@@ -27,13 +28,15 @@ pub(super) fn make(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let source = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     if flags & option::BIND != 0 {
-        return bind(root, Fd::CWD, source, target, index);
+        return bind(root, Tree::open(stage, index, Fd::CWD, source, false)?, target, index);
     }
     let in_dev = target.to_bytes().starts_with(b"dev/");
     let name = if in_dev { target } else { PASSING };
     match root.node(name, mode, major, minor) {
         Ok(()) => {}
-        Err(Errno::EPERM) => return bind(root, Fd::CWD, source, target, index),
+        Err(Errno::EPERM) => {
+            return bind(root, Tree::open(stage, index, Fd::CWD, source, false)?, target, index);
+        }
         Err(errno) => return Err(failed(Call::Mknod, index)(errno)),
     }
     if uid != 0 || gid != 0 {
@@ -43,17 +46,15 @@ pub(super) fn make(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
         return Ok(());
     }
     let node = root.open_file(name, sys::O_PATH).map_err(failed(Call::Openat2, index))?;
-    bind(root, node.borrow(), c"", target, index)?;
+    bind(root, Tree::open(stage, index, node.borrow(), c"", false)?, target, index)?;
     root.remove(name).map_err(failed(Call::Unlink, index))
 }
 
-/// Binds one node, named as for openat(2), on a file that is made for it.
-fn bind(root: &mut Root, dir: BorrowedFd, source: &CStr, target: &CStr, index: u16) -> Result<(), Fault> {
-    let tree = sys::open_tree(dir, source, false).map_err(failed(Call::OpenTree, index))?;
-    sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC)
-        .map_err(failed(Call::MountSetattr, index))?;
+/// Binds one node on a file that is made for it.
+fn bind(root: &mut Root, mut node: Tree<'_>, target: &CStr, index: u16) -> Result<(), Fault> {
+    node.set(sys::MS_NOSUID | sys::MS_NOEXEC)?;
     let onto = root.file_target(target).map_err(failed(Call::Open, index))?;
-    sys::move_mount(tree.borrow(), onto.borrow()).map_err(failed(Call::MoveMount, index))?;
+    node.attach(onto.borrow())?;
     root.mounted();
     Ok(())
 }

@@ -2,14 +2,16 @@
 //!
 //! Made through file descriptors (fsopen(2), fsconfig(2)): each lower layer is
 //! an option of its own, so neither their number nor their names meet the one
-//! page that mount(2) has for its options.
+//! page that mount(2) has for its options. Where that does not work, because
+//! the calls (Linux 5.2) or the option (6.7) are missing, [`layers`] takes over.
 
 use core::ffi::CStr;
 
-use super::failed;
+use super::tree::{Stage, Tree};
+use super::{failed, layers};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Record, option};
-use crate::sys::{self, BorrowedFd, Fd};
+use crate::sys::{self, BorrowedFd, Errno, Fd};
 
 /// A directory of an upper layer, made before the overlay is mounted.
 pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
@@ -37,7 +39,11 @@ pub(super) fn upper_directory(record: Record<'_>) -> Result<(), Fault> {
 }
 
 /// The overlay that becomes the container's root.
-pub(super) fn root(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
+pub(super) fn root<'p>(
+    record: Record<'_>,
+    users: Option<BorrowedFd>,
+    stage: Stage<'p>,
+) -> Result<Tree<'p>, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
@@ -46,11 +52,15 @@ pub(super) fn root(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, 
     let work = body.string().ok_or(broken)?;
     let count = body.u32().ok_or(broken)?;
     let lowers = Lowers { count, paths: body, shown: users.map(|users| (users, target)) };
-    overlay(index, flags, upper, work, lowers)
+    overlay(stage, index, flags, upper, work, lowers)
 }
 
 /// A copy-on-write view of a host directory.
-pub(super) fn view(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
+pub(super) fn view<'p>(
+    record: Record<'_>,
+    users: Option<BorrowedFd>,
+    stage: Stage<'p>,
+) -> Result<Tree<'p>, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
@@ -63,10 +73,11 @@ pub(super) fn view(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, 
         Some(users) => Some((users, body.string().ok_or(broken)?)),
         None => None,
     };
-    overlay(index, flags, upper, work, Lowers { count: 1, paths, shown })
+    overlay(stage, index, flags, upper, work, Lowers { count: 1, paths, shown })
 }
 
 /// The lower layers of an overlay.
+#[derive(Clone, Copy)]
 struct Lowers<'a> {
     count: u32,
     /// Begins with their paths, uppermost first.
@@ -106,8 +117,35 @@ fn directory(fs: BorrowedFd, key: &CStr, path: &CStr) -> sys::Result<()> {
     sys::fsconfig_string(fs, key, c".")
 }
 
-/// A detached overlay.
-fn overlay(
+/// An overlay, made in the one way or the other.
+fn overlay<'p>(
+    stage: Stage<'p>,
+    index: u16,
+    flags: u32,
+    upper: &CStr,
+    work: &CStr,
+    lowers: Lowers<'_>,
+) -> Result<Tree<'p>, Fault> {
+    let adopt = |waits| move |fd| Tree::adopt(stage, waits, index, fd);
+    match detached(index, flags, upper, work, lowers) {
+        // No such call, an option that it does not know, or a kernel that
+        // cannot make this overlay: mount(2) will say which.
+        Err(first @ Fault { call: Call::Fsopen | Call::Fsconfig | Call::Fsmount, errno, .. })
+            if stage.is_there() && (Errno(errno).is_missing() || Errno(errno) == Errno::EINVAL) =>
+        {
+            let mut strings = lowers.paths;
+            let paths = (0..lowers.count).map_while(move |_| strings.string());
+            match layers::mount(stage, flags, paths, upper, work) {
+                Err(second) if second == Errno(errno) => Err(first),
+                fd => fd.map(adopt(true)).map_err(failed(Call::Mount, index)),
+            }
+        }
+        fd => fd.map(adopt(false)),
+    }
+}
+
+/// An overlay that is attached nowhere.
+fn detached(
     index: u16,
     flags: u32,
     upper: &CStr,

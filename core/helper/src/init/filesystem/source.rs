@@ -6,6 +6,7 @@
 
 use core::ffi::CStr;
 
+use super::tree::{Stage, Tree};
 use super::{failed, overlay};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Kind, Record, option};
@@ -28,12 +29,16 @@ pub(crate) fn prepare(record: Record<'_>) -> Result<(), Fault> {
 
 /// The mount of a record, if it is one that has a source; `users` is the user
 /// namespace with whose ids it is shown.
-pub(crate) fn mount(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Option<Fd>, Fault> {
+pub(crate) fn mount<'p>(
+    record: Record<'_>,
+    users: Option<BorrowedFd>,
+    stage: Stage<'p>,
+) -> Result<Option<Tree<'p>>, Fault> {
     match record.kind {
-        Kind::RootOverlay => overlay::root(record, users).map(Some),
-        Kind::RootBind => root(record).map(Some),
-        Kind::Overlay => overlay::view(record, users).map(Some),
-        Kind::Bind => bind(record, users).map(Some),
+        Kind::RootOverlay => overlay::root(record, users, stage).map(Some),
+        Kind::RootBind => root(record, stage).map(Some),
+        Kind::Overlay => overlay::view(record, users, stage).map(Some),
+        Kind::Bind => bind(record, users, stage).map(Some),
         _ => Ok(None),
     }
 }
@@ -48,30 +53,32 @@ pub(super) fn root_target<'p>(kind: Kind, mut body: Body<'p>) -> Option<&'p CStr
 }
 
 /// A directory as the root.
-fn root(record: Record<'_>) -> Result<Fd, Fault> {
+fn root<'p>(record: Record<'_>, stage: Stage<'p>) -> Result<Tree<'p>, Fault> {
     let Record { index, mut body, .. } = record;
     let source = body.string().ok_or(Fault::broken_plan(Step::Filesystem, index))?;
-    let tree = sys::open_tree(Fd::CWD, source, true).map_err(failed(Call::OpenTree, index))?;
+    let mut tree = Tree::open(stage, index, Fd::CWD, source, true)?;
     // Device nodes in it cannot be opened.
-    sys::mount_setattr(tree.borrow(), sys::MOUNT_ATTR_NODEV)
-        .map_err(failed(Call::MountSetattr, index))?;
+    tree.set(sys::MS_NODEV)?;
     // What else the host's mount forbids its own users says nothing about a
     // root: an overlay would not take it over either. In a user namespace
     // nobody may lift it.
-    let host = sys::MOUNT_ATTR_NOSUID | sys::MOUNT_ATTR_NOEXEC;
-    match sys::mount_clear(tree.borrow(), host) {
-        Ok(()) | Err(Errno::EPERM) => Ok(tree),
-        Err(errno) => Err(failed(Call::MountSetattr, index)(errno)),
+    match tree.clear(sys::MS_NOSUID | sys::MS_NOEXEC) {
+        Err(fault) if Errno(fault.errno) != Errno::EPERM => Err(fault),
+        _ => Ok(tree),
     }
 }
 
-fn bind(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
+fn bind<'p>(
+    record: Record<'_>,
+    users: Option<BorrowedFd>,
+    stage: Stage<'p>,
+) -> Result<Tree<'p>, Fault> {
     let Record { index, mut body, .. } = record;
     let broken = Fault::broken_plan(Step::Filesystem, index);
     let flags = body.u32().ok_or(broken)?;
     let source = body.string().ok_or(broken)?;
     let recursive = flags & option::RECURSIVE != 0;
-    let tree = sys::open_tree(Fd::CWD, source, recursive).map_err(failed(Call::OpenTree, index))?;
+    let mut tree = Tree::open(stage, index, Fd::CWD, source, recursive)?;
     if let Some(users) = users {
         match sys::mount_idmap(tree.borrow(), users) {
             // A file system that cannot: its owners are then nobody's.
@@ -79,10 +86,10 @@ fn bind(record: Record<'_>, users: Option<BorrowedFd>) -> Result<Fd, Fault> {
             Err(errno) => return Err(failed(Call::MountSetattr, index)(errno)),
         }
     }
-    let bits = [(option::READ_ONLY, sys::MOUNT_ATTR_RDONLY), (option::NODEV, sys::MOUNT_ATTR_NODEV)];
-    let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, attribute)| set | attribute);
+    let bits = [(option::READ_ONLY, sys::MS_RDONLY), (option::NODEV, sys::MS_NODEV)];
+    let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, flag)| set | flag);
     if set != 0 {
-        sys::mount_setattr(tree.borrow(), set).map_err(failed(Call::MountSetattr, index))?;
+        tree.set(set)?;
     }
     Ok(tree)
 }

@@ -3,13 +3,19 @@
 
 use super::failed;
 use super::root::Root;
+use super::tree::{Stage, Tree};
 use crate::fault::{Call, Fault};
 use crate::plan::{Field, Plan};
 use crate::sys;
 use crate::sys::{BorrowedFd, Fd};
 
 /// Opens the terminal; returns the program's end.
-pub(super) fn open(plan: Plan<'_>, root: &mut Root, monitor: BorrowedFd) -> Result<Fd, Fault> {
+pub(super) fn open(
+    plan: Plan<'_>,
+    root: &mut Root,
+    stage: Stage<'_>,
+    monitor: BorrowedFd,
+) -> Result<Fd, Fault> {
     let none = Fault::NO_RECORD;
     let master = root
         .open_file(c"dev/pts/ptmx", sys::O_RDWR | sys::O_NOCTTY)
@@ -22,9 +28,9 @@ pub(super) fn open(plan: Plan<'_>, root: &mut Root, monitor: BorrowedFd) -> Resu
     let uid = plan.get(Field::Uid).and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
     sys::fchown(terminal.borrow(), uid, u32::MAX).map_err(failed(Call::Fchown, none))?;
 
-    let tree = sys::open_tree(terminal.borrow(), c"", false).map_err(failed(Call::OpenTree, none))?;
+    let tree = Tree::open(stage, none, terminal.borrow(), c"", false)?;
     let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
-    sys::move_mount(tree.borrow(), console.borrow()).map_err(failed(Call::MoveMount, none))?;
+    tree.attach(console.borrow())?;
 
     sys::send(monitor, b"t", [Some(master.borrow()), None]).map_err(failed(Call::Send, none))?;
     Ok(terminal)

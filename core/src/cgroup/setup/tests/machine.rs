@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::cgroup::{Hierarchies, Limits, Setup};
+use crate::cgroup::{Hierarchies, Limits, Setup, Systemd};
 use crate::error::Error;
 
 /// A tree of files that looks like cgroup mounts.
@@ -62,8 +62,21 @@ impl Machine {
         self
     }
 
+    pub(super) fn replace_own(mut self, line: &str) -> Machine {
+        self.own = format!("{line}\n");
+        self
+    }
+
     pub(super) fn choose(&self, limits: &Limits) -> Result<Setup, Error> {
-        Setup::choose(&Hierarchies::of(&self.mounts, &self.own), "1f", limits)
+        self.choose_with(None, limits)
+    }
+
+    pub(super) fn choose_with(
+        &self,
+        systemd: Systemd<'_>,
+        limits: &Limits,
+    ) -> Result<Setup, Error> {
+        Setup::choose(&Hierarchies::of(&self.mounts, &self.own), "1f", limits, systemd)
     }
 }
 
