@@ -69,9 +69,9 @@ pub use limits::weight_of_shares;
 pub(crate) use limits::{Device, IoLimit, Limits};
 pub(crate) use place::Systemd;
 pub(crate) use setup::Setup;
-pub(crate) use trial::Trial;
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 pub(crate) use systemd::Manager;
+pub(crate) use trial::Trial;
 
 /// How long [`Groups::freeze`] waits for the kernel, and [`Groups::remove`]
 /// for processes that are already dying.

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use libctr::{Runtime, RuntimeOptions};
 
 use crate::commands::{
-    doctor, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version, wait,
+    doctor, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause,
+    version, wait,
 };
 use crate::generate;
 

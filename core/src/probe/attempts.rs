@@ -156,10 +156,8 @@ impl Attempts {
     pub(super) fn start(&self, places: &Places) -> Vec<Finding> {
         let mut findings = vec![match &self.stopped {
             None => Finding::ok("helper", "the helper starts, and has tried what follows"),
-            Some(error) => {
-                Finding::missing("helper", detail(error), "nothing can be run")
-                    .with_fix(error.hint().filter(|hint| !hint.is_empty()).map(ToOwned::to_owned))
-            }
+            Some(error) => Finding::missing("helper", detail(error), "nothing can be run")
+                .with_fix(error.hint().filter(|hint| !hint.is_empty()).map(ToOwned::to_owned)),
         }];
         findings.push(match &self.memory {
             None => Finding::ok("memfd.exec", "programs in memory can be executed"),

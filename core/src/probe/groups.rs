@@ -37,9 +37,8 @@ impl Groups {
             None => Err(Error::new(Stage::Cgroup, ErrorKind::NotFound, "systemd was not asked")),
         };
         let systemd: Systemd<'_> = if asks { Some(&again) } else { None };
-        let trial = |limits: &Limits| {
-            Trial::make(machine.as_ref().map_err(same)?, id, limits, systemd)
-        };
+        let trial =
+            |limits: &Limits| Trial::make(machine.as_ref().map_err(same)?, id, limits, systemd);
         let controllers = controllers().map(|(name, key, controller, limits)| {
             let without = format!("{key} is refused");
             match trial(&limits) {
@@ -150,8 +149,9 @@ fn delegation(plain: &Result<Trial>, manager: Option<&Result<Manager>>) -> Findi
             let fix = "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line";
             Finding::degraded(name, detail, without).with_fix(Some(fix.to_owned()))
         }
-        (_, None, Some(Err(error))) => Finding::degraded(name, detail(error), without)
-            .with_fix(linger()),
+        (_, None, Some(Err(error))) => {
+            Finding::degraded(name, detail(error), without).with_fix(linger())
+        }
         (Err(error), None, Some(Ok(_))) => Finding::degraded(name, detail(error), without)
             .with_fix(error.hint().map(ToOwned::to_owned)),
         (Ok(_), None, Some(Ok(_))) => {
@@ -239,7 +239,8 @@ mod tests {
         let groups = Groups::make(&id);
         let dir = groups.v2().map(std::path::Path::to_owned);
         assert!(dir.as_ref().is_none_or(|dir| dir.exists()));
-        let names: Vec<_> = groups.findings(&Machine::look()).iter().map(|found| found.ability).collect();
+        let names: Vec<_> =
+            groups.findings(&Machine::look()).iter().map(|found| found.ability).collect();
         let expected = [
             "cgroup.memory",
             "cgroup.pids",

@@ -21,8 +21,7 @@ use crate::sys;
 use crate::userns::{Users, subordinate};
 
 /// What is missing without subordinate ids.
-const ONE_ID: &str =
-    "a container has one user and one group: all files of images belong to them";
+const ONE_ID: &str = "a container has one user and one group: all files of images belong to them";
 
 const NO_CONTAINER: &str = "no container can be started, but with degraded: allow";
 
@@ -140,7 +139,8 @@ impl Identity {
                 let detail =
                     format!("{tool:?} is neither setuid root nor has it capabilities to map ids");
                 let consequence = "no container can be started: newuidmap is there and refused";
-                let fix = format!("as root: chmod u+s {} {}", tools[0].display(), tools[1].display());
+                let fix =
+                    format!("as root: chmod u+s {} {}", tools[0].display(), tools[1].display());
                 Finding::missing(name, detail, consequence).with_fix(Some(fix))
             }
         }
@@ -157,9 +157,8 @@ impl Identity {
 fn may_map(tool: &Path) -> bool {
     const SETUID: u32 = 0o4000;
     let found = fs::metadata(tool);
-    let setuid = found.is_ok_and(|found| {
-        found.mode() & SETUID != 0 && found.uid() == 0 && found.len() > 0
-    });
+    let setuid =
+        found.is_ok_and(|found| found.mode() & SETUID != 0 && found.uid() == 0 && found.len() > 0);
     let path = CString::new(tool.as_os_str().as_bytes()).unwrap_or_default();
     setuid || sys::lgetxattr(&path, c"security.capability", &mut []).is_ok()
 }

@@ -36,15 +36,14 @@ enum Engine {
 impl Machine {
     pub(super) fn look() -> Machine {
         let part = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
-        let (release, hardware) = uname()
-            .map(|name| (part(name.release()), part(name.machine())))
-            .unwrap_or_default();
+        let (release, hardware) =
+            uname().map(|name| (part(name.release()), part(name.machine()))).unwrap_or_default();
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let filtered = status.lines().any(|line| line == "Seccomp:\t2");
-        let engines =
-            [("/run/.containerenv", Engine::Podman), ("/.dockerenv", Engine::Docker)];
-        let container =
-            engines.into_iter().find_map(|(mark, engine)| Path::new(mark).exists().then_some(engine));
+        let engines = [("/run/.containerenv", Engine::Podman), ("/.dockerenv", Engine::Docker)];
+        let container = engines
+            .into_iter()
+            .find_map(|(mark, engine)| Path::new(mark).exists().then_some(engine));
         Machine { release, hardware, filtered, container, covered: covered() }
     }
 
@@ -147,8 +146,19 @@ fn covered() -> Vec<String> {
         let inside = point.starts_with("/proc/") || point.starts_with("/sys/");
         let usual = matches!(
             kind,
-            "cgroup" | "cgroup2" | "securityfs" | "debugfs" | "tracefs" | "bpf" | "pstore"
-                | "configfs" | "fusectl" | "efivarfs" | "binfmt_misc" | "autofs" | "selinuxfs"
+            "cgroup"
+                | "cgroup2"
+                | "securityfs"
+                | "debugfs"
+                | "tracefs"
+                | "bpf"
+                | "pstore"
+                | "configfs"
+                | "fusectl"
+                | "efivarfs"
+                | "binfmt_misc"
+                | "autofs"
+                | "selinuxfs"
         );
         // The parts that an engine makes read-only are mounts of proc itself.
         (inside && !usual && point != "/sys/fs/cgroup").then(|| point.to_owned())

@@ -55,7 +55,8 @@ impl Places {
     pub(super) fn stage(&self) -> PathBuf {
         let places = [&self.run, &self.data];
         let made = places.iter().find_map(|place| place.scratch.as_ref().ok());
-        let there = || ["/tmp", "/run", "/mnt"].map(PathBuf::from).into_iter().find(|path| path.is_dir());
+        let there =
+            || ["/tmp", "/run", "/mnt"].map(PathBuf::from).into_iter().find(|path| path.is_dir());
         made.map(Scratch::path).or_else(there).unwrap_or_else(|| "/".into())
     }
 
@@ -95,8 +96,12 @@ impl Place {
         });
         if free < LEAST_BYTES {
             let detail = format!("{wanted} has {} KiB left", free >> 10);
-            return Finding::degraded(ability, detail, "starts, images and layers fail for want of room")
-                .with_fix(Some("ctrun image prune".into()));
+            return Finding::degraded(
+                ability,
+                detail,
+                "starts, images and layers fail for want of room",
+            )
+            .with_fix(Some("ctrun image prune".into()));
         }
         if statfs(&path).is_ok_and(|found| found.filesystem_type() == NFS) {
             let consequence = "upper layers cannot lie there, and locks are the server's";
@@ -127,7 +132,8 @@ impl Scratch {
             .create(&path)
             .map_err(|error| Error::io(Stage::State, format!("mkdir({path:?})"), error))?;
         let file = path.join("file");
-        let failed = |call: &str, error| Error::io(Stage::State, format!("{call}({file:?})"), error);
+        let failed =
+            |call: &str, error| Error::io(Stage::State, format!("{call}({file:?})"), error);
         let written = File::create(&file)
             .and_then(|mut opened| opened.write_all(&[b'x'; 4096]))
             .and_then(|()| fs::remove_file(&file))

@@ -3,8 +3,9 @@
 use super::{Tried, Verdict, alone, data, holder, refused, stage};
 use crate::builder;
 use crate::fault::Call;
+use crate::init::filesystem::root_is_rootfs;
 use crate::plan::Plan;
-use crate::sys::{self, Fd};
+use crate::sys::{self, Errno, Fd};
 
 /// `nosuid`, `nodev`, `noexec`, as a container has the kernel's file systems.
 const QUIET: u64 = 2 | 4 | 8;
@@ -52,7 +53,11 @@ pub(super) fn sysfs(plan: Plan<'static>) -> Tried {
 
 pub(super) fn pivot_root(plan: Plan<'static>) -> Tried {
     on_stage(plan)?;
-    sys::pivot_root(c".", c".").map(|()| 0).map_err(alone)
+    match sys::pivot_root(c".", c".") {
+        // The new root is mounted over it then (`init/filesystem/enter.rs`).
+        Err(Errno::EINVAL) if root_is_rootfs() == Ok(true) => Ok(0),
+        other => other.map(|()| 0).map_err(alone),
+    }
 }
 
 pub(super) fn idmap(plan: Plan<'static>) -> Tried {

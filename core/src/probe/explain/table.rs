@@ -135,8 +135,20 @@ pub(super) static TABLE: [Entry; 25] = [
         "processes of a container see only themselves",
         BUT_DEGRADED,
     ),
-    entry(Ability::Mount, "namespace.mnt", "mount", "mounts of a container are its own", BUT_DEGRADED),
-    entry(Ability::Ipc, "namespace.ipc", "clone", "shared memory is a container's own", BUT_DEGRADED),
+    entry(
+        Ability::Mount,
+        "namespace.mnt",
+        "mount",
+        "mounts of a container are its own",
+        BUT_DEGRADED,
+    ),
+    entry(
+        Ability::Ipc,
+        "namespace.ipc",
+        "clone",
+        "shared memory is a container's own",
+        BUT_DEGRADED,
+    ),
     entry(Ability::Uts, "namespace.uts", "sethostname", "a host name of one's own", BUT_DEGRADED),
     entry(
         Ability::Net,

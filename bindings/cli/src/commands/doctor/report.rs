@@ -3,8 +3,8 @@
 
 use std::env;
 
-use libctr::probe::{Finding, Level, State};
 use libctr::Probe;
+use libctr::probe::{Finding, Level, State};
 
 use crate::output::table::{Table, printable};
 
@@ -79,15 +79,21 @@ fn end(probe: &Probe) -> String {
     let level = match summary.level {
         Level::Full => "containers can be run, with limits",
         Level::WithoutLimits => "containers can be run, but not with all limits",
-        Level::DegradedOnly => "only ctrun run --degraded works: no container, a process of the \
-                                host behind Landlock",
+        Level::DegradedOnly => {
+            "only ctrun run --degraded works: no container, a process of the \
+                                host behind Landlock"
+        }
         _ => "no container can be run",
     };
     let mut text = format!("\nLinux {}: {level}\n", printable(probe.kernel()));
     // Where nothing works, nothing has to be listed.
     if matches!(summary.level, Level::Full | Level::WithoutLimits) {
         for feature in summary.features.iter().filter(|feature| !feature.needs.is_empty()) {
-            text.push_str(&format!("    not {}: needs {}\n", feature.key, feature.needs.join(", ")));
+            text.push_str(&format!(
+                "    not {}: needs {}\n",
+                feature.key,
+                feature.needs.join(", ")
+            ));
         }
     }
     text
