@@ -160,6 +160,13 @@ impl Users {
         self.uids.iter().map(|map| u64::from(map.size)).sum()
     }
 
+    /// Whether programs can be in groups beside their first.
+    pub(crate) fn has_groups(&self) -> bool {
+        // A namespace inherits the refusal of the one it is made in.
+        let denied = || fs::read_to_string("/proc/thread-self/setgroups");
+        !self.is_single() && !denied().is_ok_and(|text| text.trim_end() == "deny")
+    }
+
     /// The host's id of a user of the container.
     pub(crate) fn host_uid(&self, uid: u32) -> Option<u32> {
         outside(&self.uids, uid)
@@ -209,7 +216,7 @@ impl Users {
 
     /// Writes what makes the namespace.
     pub(crate) fn write(&self, plan: &mut Plan) {
-        plan.flag(flag::NO_SETGROUPS, self.is_single());
+        plan.flag(flag::NO_SETGROUPS, !self.has_groups());
         plan.flag(flag::BUILDER, self.has_builder());
         let root = self.host_uid(0).is_some() && self.host_gid(0).is_some();
         plan.flag(flag::ROOT_IDS, root);

@@ -47,10 +47,10 @@ numbered! {
         Overlay = 19,
         /// The same with `user.` attributes, as an ordinary user's have it.
         OverlayUser = 20,
-        /// An overlay whose layers lie in the data directory.
-        OverlayOnData = 21,
         /// A mount of the data directory with other ids.
-        Idmap = 22,
+        Idmap = 21,
+        /// An overlay whose layers lie in the data directory.
+        OverlayOnData = 22,
         /// A filter of system calls.
         Filter = 23,
         /// A filter that asks a listener.

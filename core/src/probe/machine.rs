@@ -12,7 +12,7 @@ use nix::sys::utsname::uname;
 
 use super::Finding;
 use super::settings;
-use crate::sys;
+use crate::{sys, userns};
 
 /// What is known about the machine.
 #[derive(Debug)]
@@ -41,9 +41,11 @@ impl Machine {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
         let filtered = status.lines().any(|line| line == "Seccomp:\t2");
         let engines = [("/run/.containerenv", Engine::Podman), ("/.dockerenv", Engine::Docker)];
+        // Whoever is root of the machine can change it from here.
         let container = engines
             .into_iter()
-            .find_map(|(mark, engine)| Path::new(mark).exists().then_some(engine));
+            .find_map(|(mark, engine)| Path::new(mark).exists().then_some(engine))
+            .filter(|_| !userns::is_host_root());
         Machine { release, hardware, filtered, container, covered: covered() }
     }
 

@@ -7,6 +7,7 @@ use core::ffi::CStr;
 
 use super::{Tried, Verdict, data, mounts, refused};
 use crate::fault::Call;
+use crate::monitor::remove;
 use crate::plan::Plan;
 use crate::sys::{self, Errno, Fd};
 use crate::userns;
@@ -30,8 +31,14 @@ pub(super) fn in_memory_of_users(plan: Plan<'static>) -> Tried {
 
 pub(super) fn on_data(plan: Plan<'static>) -> Tried {
     mounts::private(plan)?;
-    sys::chdir(data(plan)?).map_err(refused(Call::Chdir))?;
-    check(userns::is_wanted(plan))
+    let place = data(plan)?;
+    sys::chdir(place).map_err(refused(Call::Chdir))?;
+    let tried = check(userns::is_wanted(plan));
+    // From here, where the files have owners that the host cannot be.
+    let _ = sys::detach(c"all");
+    let _ = sys::chdir(c"/");
+    let _ = remove::tree(place);
+    tried
 }
 
 /// Two lower layers, `high` above `low`.
