@@ -39,7 +39,7 @@ pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), F
     for capability in (0..64_u32).filter(|number| bounding & (1_u64 << number) == 0) {
         match sys::bounding_drop(capability) {
             Ok(()) => {}
-            Err(sys::Errno::EINVAL) => break,
+            Err(Errno::EINVAL) => break,
             Err(errno) => return Err(failed(Call::Prctl)(errno)),
         }
     }
