@@ -12,6 +12,7 @@
 //! the long loops. `make test-old-kernel` runs the same tests behind a filter
 //! (`src/bin/old_kernel.rs`).
 
+pub mod exec;
 mod fixture;
 mod host;
 mod leaks;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("sys", &[]),
     ("tree", &["sys"]),
@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("process", &["spec", "sys"]),
     ("cgroup", &["sys", "wait"]),
     ("wait", &[]),
-    ("state", &["cgroup", "sys", "tree", "userns", "wait"]),
+    ("state", &["cgroup", "spec", "sys", "tree", "userns", "wait"]),
     ("helper", &["sys"]),
     ("userns", &["helper", "spec", "sys", "tree", "wait"]),
     (
@@ -39,6 +39,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("container", &["cgroup", "helper", "launch", "runtime", "spec", "state", "sys", "wait"]),
     ("probe", &["cgroup", "helper", "runtime", "spec", "state", "sys", "userns", "wait"]),
     ("runtime", &["container", "image", "launch", "spec", "state"]),
+    ("fuzzing", &["cgroup", "image", "launch", "process"]),
     ("lib", &["container", "error", "launch", "probe", "runtime", "wait"]),
 ];
 

@@ -34,7 +34,7 @@ macro_rules! program {
         mod $name;
     )*};
 }
-program! { builder init job monitor probe sys userns }
+program! { builder init job join monitor probe sys userns }
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ mod builder;
 mod fault;
 mod init;
 mod job;
+mod join;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod message;
 mod monitor;
@@ -50,6 +51,7 @@ fn begin(argument: Option<&CStr>) -> ! {
             match plan.get(Field::Job) {
                 None => monitor::run(plan),
                 Some(kinds::PROBE) => probe::run(plan),
+                Some(kinds::EXEC) => join::run(plan),
                 Some(job) => job::run(plan, job),
             }
         }

@@ -110,6 +110,12 @@ numbered! {
         Job = 28,
         /// Descriptor: the directory whose files get their owners.
         Tree = 29,
+        /// Namespaces to be joined, as `CLONE_NEW…` bits.
+        Join = 30,
+        /// Descriptor: pidfd of pid 1 of the container that is joined.
+        JoinInit = 31,
+        /// Descriptor: pidfd of its program, for who may not look into pid 1.
+        JoinProgram = 32,
     }
 }
 
@@ -165,6 +171,8 @@ pub mod job {
     pub const REMOVE: u64 = 1;
     /// The files of [`super::Kind::Owner`] get their owners.
     pub const OWNERS: u64 = 2;
+    /// Another program is executed in a container that runs.
+    pub const EXEC: u64 = 3;
     /// What containers need is tried; the host gets a packet for each.
     pub const PROBE: u64 = 4;
 }
@@ -267,6 +275,9 @@ numbered! {
         Environment = 51,
         /// A path to try to execute, in order: path.
         Program = 52,
+        /// A namespace to be joined, in order, where the kernel takes no pidfd:
+        /// `CLONE_NEW…` bit u32, path as pid 1's, path as the program's.
+        Namespace = 75,
         /// The filter of system calls: `SECCOMP_FILTER_FLAG_…` u32, number of
         /// instructions u32, instructions of eight bytes.
         Filter = 60,

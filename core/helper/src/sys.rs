@@ -45,6 +45,7 @@ impl Errno {
     pub(crate) const E2BIG: Errno = Errno(7);
     pub(crate) const EAGAIN: Errno = Errno(11);
     pub(crate) const EACCES: Errno = Errno(13);
+    pub(crate) const ENXIO: Errno = Errno(6);
     pub(crate) const EBUSY: Errno = Errno(16);
     pub(crate) const EEXIST: Errno = Errno(17);
     pub(crate) const ENOTDIR: Errno = Errno(20);

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use super::{Held, StateDir, ids, io, name, remove_tree};
+use super::{Held, StateDir, exec, ids, io, name, remove_tree};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wait::{self, Exit};
 
@@ -31,7 +32,7 @@ pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
     };
     match dir.has_helper() {
         Ok(false) => {}
-        Ok(true) => return Ok(()),
+        Ok(true) => return exec::sweep(dir),
         Err(error) => return begun(error),
     }
     // One at a time, and whoever comes second need not wait; the container's
@@ -48,6 +49,7 @@ pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
         meta.groups.kill()?;
         meta.groups.remove()?;
     }
+    exec::sweep(dir)?;
     if meta.removed {
         return dir.remove(run, &meta);
     }
@@ -73,9 +75,24 @@ fn half_made(run: &Path) -> Result<()> {
         }
     }
     for dir in found {
-        if !dir.has_helper().unwrap_or(false) {
+        if is_abandoned(&dir) {
             remove_tree(&dir.path)?;
         }
     }
     Ok(())
+}
+
+/// Whether nobody goes on with a directory. Its maker gives it a name within
+/// milliseconds; of one that was killed another thread's helper may be left,
+/// with copies of all its descriptors until it executes.
+fn is_abandoned(dir: &StateDir) -> bool {
+    for _ in 0..100 {
+        match dir.has_helper() {
+            Ok(false) => return true,
+            Ok(true) => std::thread::sleep(Duration::from_millis(1)),
+            // Without a lock, or without anything by now.
+            Err(_) => return dir.path.exists(),
+        }
+    }
+    false
 }

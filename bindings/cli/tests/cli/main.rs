@@ -9,6 +9,7 @@ mod bench;
 mod detached;
 mod devices;
 mod doctor;
+mod exec;
 mod features;
 mod generated;
 mod images;

@@ -41,11 +41,6 @@ pub(crate) fn openat2_root() -> Result<Fd> {
     Fd::made(call!(OPENAT2, Fd::CWD.raw(), text(c"/"), address(&how), size_of_val(&how))?)
 }
 
-/// pidfd_open(2) of this process.
-pub(crate) fn pidfd_of_self() -> Result<Fd> {
-    Fd::made(call!(PIDFD_OPEN, signed(super::getpid()), 0)?)
-}
-
 /// close_range(2) of a descriptor that nobody has.
 pub(crate) fn close_range_nothing() -> Result<()> {
     call!(CLOSE_RANGE, u32::MAX as usize, u32::MAX as usize, 0).map(drop)

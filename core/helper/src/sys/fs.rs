@@ -84,6 +84,8 @@ pub(crate) struct Stat {
     pub(crate) mode: u32,
     pub(crate) inode: u64,
     pub(crate) size: u64,
+    /// Of a device: its major and minor number.
+    pub(crate) device: (u32, u32),
 }
 
 /// statx(2) of an open file.
@@ -92,10 +94,12 @@ pub(crate) fn stat(fd: BorrowedFd) -> Result<Stat> {
     let mut buffer = [0_u64; 32];
     call!(STATX, fd.raw(), text(c""), AT_EMPTY_PATH, STATX_BASIC, address_mut(&mut buffer))?;
     // struct statx: mode is the u16 at byte 28, inode and size are the u64s at
-    // bytes 32 and 40.
+    // bytes 32 and 40, the device's numbers the u32s at bytes 128 and 132.
     let [_, _, _, word, inode, size, ..] = buffer;
+    let [a, b, c, d, e, f, g, h] = buffer[16].to_le_bytes();
+    let device = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
     let [_, _, _, _, low, high, _, _] = word.to_le_bytes();
-    Ok(Stat { mode: u32::from(u16::from_le_bytes([low, high])), inode, size })
+    Ok(Stat { mode: u32::from(u16::from_le_bytes([low, high])), inode, size, device })
 }
 
 pub(crate) fn read(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
@@ -210,6 +214,13 @@ pub(crate) fn decimal(text: &[u8]) -> Option<i32> {
 
 pub(crate) fn chdir(path: &CStr) -> Result<()> {
     call!(CHDIR, text(path)).map(drop)
+}
+
+/// Whether the working directory can be reached from the root: of one that
+/// cannot getcwd(2) gives a text without a slash in front.
+pub(crate) fn is_inside() -> bool {
+    let mut path = [0_u8; 4096];
+    call!(GETCWD, address_mut(&mut path), path.len()).is_ok() && path[0] == b'/'
 }
 
 pub(crate) fn fchdir(fd: BorrowedFd) -> Result<()> {
@@ -355,6 +366,12 @@ pub(crate) fn terminal_size(master: BorrowedFd, rows: u16, columns: u16) -> Resu
 pub(crate) fn controlling_terminal(terminal: BorrowedFd) -> Result<()> {
     const TIOCSCTTY: usize = 0x540e;
     call!(IOCTL, terminal.raw(), TIOCSCTTY, 0).map(drop)
+}
+
+/// Lets reads of a file wait again (fcntl(2), F_SETFL).
+pub(crate) fn blocking(fd: BorrowedFd) -> Result<()> {
+    const F_SETFL: usize = 4;
+    call!(FCNTL, fd.raw(), F_SETFL, 0).map(drop)
 }
 
 /// How a descriptor was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.

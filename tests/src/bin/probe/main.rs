@@ -12,6 +12,7 @@
 
 mod actions;
 mod answers;
+mod spy;
 mod system;
 
 use std::env;
