@@ -20,6 +20,7 @@ mod attempts;
 mod explain;
 mod groups;
 mod identity;
+mod left;
 mod machine;
 mod places;
 mod settings;

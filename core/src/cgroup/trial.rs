@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Controller, Groups, Hierarchies, Limits, Setup, Systemd, file};
+use super::{Controller, DeviceFilter, Groups, Hierarchies, Limits, Setup, Systemd, file};
 use crate::error::Result;
 
 /// Groups as a container's, for as long as this value lives.
@@ -35,6 +35,22 @@ impl Trial {
         }
         let filters_devices = setup.create()?;
         Ok(Trial { groups: setup.groups, filters_devices, in_scope: false })
+    }
+
+    /// Removes what a trial of this `id` has left that could not end.
+    pub(crate) fn forget(hierarchies: &Hierarchies, id: &str) {
+        let all = Limits {
+            cpus: Some(1.0),
+            cpuset: Some("0".into()),
+            io_weight: Some(100),
+            devices: Some(DeviceFilter::default()),
+            ..Limits::default()
+        };
+        let setup = Setup::choose(hierarchies, id, &all, None)
+            .or_else(|_| Setup::choose(hierarchies, id, &Limits::default(), None));
+        if let Ok(setup) = setup {
+            let _ = setup.groups.remove();
+        }
     }
 
     /// Whether it would be in a scope of systemd's.

@@ -6,16 +6,15 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{FsType, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::Finding;
+use super::{Finding, left};
 use crate::error::{Error, Result, Stage};
-use crate::userns::job;
 
 /// Less than this is hardly enough for a container's state.
 const LEAST_BYTES: u64 = 16 << 20;
@@ -39,6 +38,8 @@ struct Place {
 struct Scratch {
     parent: PathBuf,
     name: String,
+    /// Held as long as somebody uses it.
+    lock: Option<OwnedFd>,
 }
 
 impl Places {
@@ -125,12 +126,14 @@ pub(super) fn detail(error: &Error) -> String {
 impl Scratch {
     fn make(wanted: &Path, name: String) -> Result<Scratch> {
         let parent = wanted.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
-        let scratch = Scratch { parent: parent.to_owned(), name };
+        left::sweep(parent);
+        let mut scratch = Scratch { parent: parent.to_owned(), name, lock: None };
         let path = scratch.path();
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .map_err(|error| Error::io(Stage::State, format!("mkdir({path:?})"), error))?;
+        scratch.lock = left::lock(&path);
         let file = path.join("file");
         let failed =
             |call: &str, error| Error::io(Stage::State, format!("{call}({file:?})"), error);
@@ -148,16 +151,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let path = self.path();
-        let failed = |errno| Error::sys(Stage::State, format!("unlink({path:?})"), errno);
-        let removed = File::open(&self.parent)
-            .map_err(|error| Error::io(Stage::State, format!("open({:?})", self.parent), error))
-            .and_then(|parent| {
-                job::remove_tree(parent.as_fd(), self.name.as_bytes(), &path, failed)
-            });
-        if let Err(error) = removed {
-            log::warn!("the probe's directory stays: {error}");
-        }
+        left::remove(&self.parent, &self.name);
     }
 }
 

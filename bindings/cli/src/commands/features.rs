@@ -32,7 +32,7 @@ const fn lacks(name: &'static str) -> Feature {
     Feature { name, available: false, detail: "not in this version" }
 }
 
-const FEATURES: [Feature; 9] = [
+const FEATURES: [Feature; 10] = [
     has("build.image.load", "oci and docker archives, oci layouts, root file systems"),
     lacks("build.image.pull"),
     lacks("build.network.nat"),
@@ -41,6 +41,7 @@ const FEATURES: [Feature; 9] = [
     has("build.seccomp", "the engines' default profile, OCI profiles"),
     has("build.landlock", "a wall behind the mounts"),
     has("build.devices", "devices, and a filter of them in the control group"),
+    has("build.exec", "more programs in a container that runs"),
     has("build.degraded", "a process of the host behind Landlock, seccomp and limits"),
 ];
 
