@@ -16,6 +16,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod ability;
 pub mod fault;
 pub mod message;
 pub mod plan;
@@ -33,7 +34,7 @@ macro_rules! program {
         mod $name;
     )*};
 }
-program! { builder init job join monitor sys userns }
+program! { builder init job join monitor probe sys userns }
 
 #[cfg(test)]
 mod tests {

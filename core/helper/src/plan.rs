@@ -46,6 +46,8 @@ macro_rules! numbered {
     };
 }
 
+pub(crate) use numbered;
+
 numbered! {
     /// A number that every plan has; [`Field::ABSENT`] where it is not set.
     Field: u16 {
@@ -173,6 +175,8 @@ pub mod job {
     pub const OWNERS: u64 = 2;
     /// Another program is executed in a container that runs.
     pub const EXEC: u64 = 3;
+    /// What containers need is tried; the host gets a packet for each.
+    pub const PROBE: u64 = 4;
 }
 
 /// When a [`Kind::Remove`] path is removed.
@@ -291,6 +295,10 @@ numbered! {
         Filter = 60,
         /// A device: flags u32, mode u32, uid u32, gid u32, major u32, minor u32, the host's path, path.
         Device = 65,
+        /// An empty directory on which the probe may mount: path.
+        Scratch = 80,
+        /// An empty directory on the file system of the data directory: path.
+        ScratchOnData = 81,
         /// A file of pid 1 in /proc that makes its user namespace: name, contents.
         IdMap = 90,
         /// A program that writes one of them: path, then its arguments after
