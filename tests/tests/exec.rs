@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use libctr::spec::{ExecSpec, Mount, RunSpec, UserNamespace};
 use libctr::{Container, ErrorKind, RunOptions, Stage, Stdio};
-use libctr_tests::exec::{answer, ask, end, kinds, probe, refusal, running, try_exec};
-use libctr_tests::{Fixture, PATIENCE, fixture, until};
+use libctr_tests::exec::{answer, ask, end, fixture, kinds, probe, refusal, running, try_exec};
+use libctr_tests::{Fixture, PATIENCE, until};
 
 /// What the container's own program answers, then the container.
 fn with_answer(fixture: &Fixture, spec: &RunSpec, marker: &str) -> (Container, String) {

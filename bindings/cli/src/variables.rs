@@ -105,7 +105,7 @@ mod tests {
         for variable in ["A=1", "A", "B", "B=x=y", "C="] {
             set(&mut into, "--env", OsStr::new(variable)).unwrap();
         }
-        assert_eq!(into.inherit, ["A"]);
+        assert_eq!(*into.inherit, ["A"]);
         assert_eq!(into.env["B"], Some("x=y".into()));
         assert_eq!(into.env["C"], Some("".into()));
         assert!(!into.env.contains_key("A"));
@@ -121,7 +121,7 @@ mod tests {
         let mut into = Into { env: &mut env, inherit: &mut inherit };
         read(file.path(), &mut into).unwrap();
         assert_eq!(into.env["A"], Some("\"1 2\"".into()));
-        assert_eq!(into.inherit, ["B"]);
+        assert_eq!(*into.inherit, ["B"]);
         file.write_all(b"export C=1\n").unwrap();
         let error = read(file.path(), &mut into).unwrap_err().to_string();
         assert!(error.ends_with(", line 5: expected NAME=VALUE"), "{error}");
