@@ -46,6 +46,9 @@ use serde::{Deserialize, Serialize};
 mod devices;
 mod file;
 mod freezer;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod hierarchy;
 mod limits;
 mod place;

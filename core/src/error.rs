@@ -161,7 +161,7 @@ impl Error {
             kind,
             stage,
             errno: None,
-            message: message.into(),
+            message: bounded(message.into()),
             hint: None,
             source: None,
         }))
@@ -213,7 +213,7 @@ impl Error {
     /// The same error with what would help: a sysctl, a package, an option.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(bounded(hint.into()));
         self
     }
 
@@ -258,6 +258,19 @@ impl Error {
     }
 }
 
+/// Cuts what would fill a screen or a log: values in messages come from
+/// documents and images. Two paths of any length are shown whole.
+fn bounded(mut text: String) -> String {
+    const LONGEST: usize = 9 << 10;
+    if text.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.0.stage, self.0.message)?;
@@ -295,5 +308,15 @@ mod tests {
         );
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert_eq!(error.errno(), Some(1));
+    }
+
+    #[test]
+    fn message_and_hint_are_bounded() {
+        let long = "é".repeat(1 << 20);
+        let error = Error::invalid(Stage::Spec, &long).with_hint(&long);
+        assert!(error.message().len() < 10_000 && error.message().ends_with("é…"));
+        assert!(error.to_string().len() < 20_000);
+        let short = "x".repeat(9000);
+        assert_eq!(Error::invalid(Stage::Spec, &short).message(), short);
     }
 }

@@ -22,6 +22,9 @@ use crate::error::{Error, Stage};
 mod compression;
 mod digest;
 mod dir;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod import;
 mod limits;
 mod load;

@@ -14,8 +14,11 @@ mod describe;
 mod devices;
 pub(crate) mod exec;
 mod filesystem;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub(crate) mod groups;
 mod landlock;
+mod mounts;
 mod oci;
 mod root;
 mod seccomp;

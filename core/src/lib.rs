@@ -55,6 +55,10 @@ pub mod container;
 
 pub mod runtime;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod tree;
 
 #[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]

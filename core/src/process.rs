@@ -11,6 +11,8 @@
 
 mod argv;
 mod environment;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod lower;
 mod merged;
 mod passwd;

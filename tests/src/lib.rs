@@ -12,6 +12,7 @@
 //! the long loops. `make test-old-kernel` runs the same tests behind a filter
 //! (`src/bin/old_kernel.rs`).
 
+mod apart;
 pub mod exec;
 mod fixture;
 mod host;
@@ -20,8 +21,9 @@ pub mod listener;
 pub mod outer;
 mod skip;
 
-pub use fixture::{Fixture, fixture, fixture_of_user, probe_path};
-pub use host::{HostState, session_keyring};
+pub use apart::{apart, place, unshare};
+pub use fixture::{Fixture, fixture, fixture_of_user, helper, probe_path, program};
+pub use host::{HostState, session_key, session_keyring};
 pub use skip::{images, in_vm, lacks, not_here, privileged, runs, skip};
 
 use std::time::{Duration, Instant};

@@ -12,6 +12,9 @@ use crate::monitor::number;
 use crate::plan::{Field, Kind, Plan, flag};
 use crate::sys::{self, BorrowedFd, CLONE_NEWUSER, Errno, Fd, Fork, POLLIN, Pointers, Watch};
 
+/// The type of procfs (linux/magic.h).
+const PROC: u64 = 0x9fa0;
+
 /// What the parent sends when the maps are written.
 const GO: &[u8] = b"g";
 
@@ -59,6 +62,10 @@ fn write(pid: &CStr, name: &CStr, contents: &CStr) -> sys::Result<()> {
     let proc = sys::open(Fd::CWD, c"/proc", flags, 0)?;
     let process = sys::open(proc.borrow(), pid, flags, 0)?;
     let file = sys::open(process.borrow(), name, sys::O_WRONLY, 0)?;
+    // What is mounted there may be anything.
+    if sys::file_system_type(file.borrow())? != PROC {
+        return Err(Errno::EXDEV);
+    }
     sys::write_all(file.borrow(), contents.to_bytes())
 }
 

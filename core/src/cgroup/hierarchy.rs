@@ -146,7 +146,7 @@ impl Hierarchies {
     }
 
     /// As the kernel would show them in these two texts.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn of(mountinfo: &str, own: &str) -> Hierarchies {
         let mut found = Hierarchies::parse(mountinfo.as_bytes(), |_| true);
         found.own = Some(Own::parse(own.as_bytes()));

@@ -73,18 +73,17 @@ pub(crate) fn decode<'a, R: Read + Send + 'a>(
     read.map_err(|error| super::unwrap_io("read", error))?;
     let compression = sniff(&head)?;
     let whole = Cursor::new(head).chain(buffered);
-    let limited = |inner| Limited { inner, budget, input, output: 0 };
     let decoder: Box<dyn Read + Send + 'a> = match compression {
         Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(limited(Box::new(MultiGzDecoder::new(whole)))),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
         Compression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(whole)
                 .map_err(|error| super::unwrap_io("zstd", error))?;
             decoder.window_log_max(WINDOW_LOG).map_err(|error| super::unwrap_io("zstd", error))?;
-            Box::new(limited(Box::new(decoder)))
+            Box::new(decoder)
         }
     };
-    Ok((compression, decoder))
+    Ok((compression, Box::new(Limited { inner: decoder, budget, input, output: 0 })))
 }
 
 struct Metered<'a, R> {
@@ -120,6 +119,10 @@ impl Read for Limited<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.output += u64::try_from(n).unwrap_or(u64::MAX);
+        if self.output > self.budget.stream() {
+            let limit = self.budget.stream();
+            return Err(wrap_io(exceeded("an archive with too many bytes", limit)));
+        }
         let ratio = self.budget.limits.ratio;
         let input = self.input.load(Ordering::Relaxed).max(1);
         if self.output > FREE && self.output / input > ratio {
@@ -183,6 +186,24 @@ mod tests {
         packed[last] ^= 1;
         let error = unpack(&packed, &limits).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+
+    #[test]
+    fn stream_of_any_compression_ends_at_its_limit() {
+        let limits = Limits { bytes: 1000, entries: 1, ..Limits::default() };
+        let bytes = vec![7; 5096];
+        let packings =
+            |bytes: &[u8]| [bytes.to_vec(), gzip(bytes), zstd::encode_all(bytes, 1).unwrap()];
+        for packed in packings(&bytes) {
+            assert_eq!(unpack(&packed, &limits).unwrap().1, bytes);
+        }
+        for packed in packings(&[7; 5097]) {
+            let error = unpack(&packed, &limits).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "image: the image has an archive with too many bytes: the limit is 5096"
+            );
+        }
     }
 
     #[test]

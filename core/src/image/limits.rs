@@ -18,7 +18,8 @@ use crate::error::{Error, ErrorKind, Result, Stage};
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes that the archive may put on disk (staged) and, counted apart,
-    /// bytes of all unpacked files. Holes of sparse files count.
+    /// bytes of all unpacked files. Holes of sparse files count. No tar may be
+    /// longer than that and 4 KiB for each of `entries`.
     pub bytes: u64,
     /// Entries of all layers together; also entries of the outer archive.
     pub entries: u64,
@@ -33,6 +34,10 @@ pub struct Limits {
     pub extended: u64,
     /// Bytes of one JSON document: index, manifest, config.
     pub document: u64,
+    /// Bytes of memory for what has to be kept until the load is complete: all
+    /// documents, names of an archive's files, paths and attributes of a
+    /// layer's directories, links to what comes later.
+    pub memory: u64,
     /// Bytes that one compressed byte may become, once more than 1 GiB came
     /// out of one stream.
     pub ratio: u64,
@@ -48,6 +53,7 @@ impl Default for Limits {
             depth: 256,
             extended: 1 << 20,
             document: 8 << 20,
+            memory: 256 << 20,
             ratio: 250,
         }
     }
@@ -91,6 +97,7 @@ pub(crate) struct Budget<'a> {
     staged: AtomicU64,
     unpacked: AtomicU64,
     entries: AtomicU64,
+    kept: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -118,6 +125,7 @@ impl<'a> Budget<'a> {
             staged: AtomicU64::new(0),
             unpacked: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         }
     }
@@ -149,6 +157,20 @@ impl<'a> Budget<'a> {
     /// Counts one entry of a tar archive.
     pub(crate) fn entry(&self) -> Result<()> {
         add(&self.entries, 1, self.limits.entries, "too many entries")
+    }
+
+    /// Counts one value of these lengths that stays in memory.
+    pub(crate) fn keep(&self, lengths: &[usize]) -> Result<()> {
+        // A value, its place in a map and the allocations cost something, too.
+        const OVERHEAD: u64 = 96;
+        let lengths = lengths.iter().map(|n| u64::try_from(*n).unwrap_or(u64::MAX));
+        let bytes = lengths.fold(OVERHEAD, u64::saturating_add);
+        add(&self.kept, bytes, self.limits.memory, "too much to keep in memory")
+    }
+
+    /// Bytes that one tar may have.
+    pub(crate) fn stream(&self) -> u64 {
+        self.limits.bytes.saturating_add(self.limits.entries.saturating_mul(4096))
     }
 
     /// Tells the caller how far it is.
@@ -189,6 +211,21 @@ mod tests {
         budget.stage(10).unwrap();
         budget.entry().unwrap();
         assert!(budget.entry().is_err());
+        assert_eq!(budget.stream(), 10 + 4096);
+    }
+
+    #[test]
+    fn kept_values_count_with_what_they_cost() {
+        let limits = Limits { memory: 1000, ..Limits::default() };
+        let budget = Budget::new(&limits, None, None);
+        budget.keep(&[300, 100]).unwrap();
+        budget.keep(&[]).unwrap();
+        let error = budget.keep(&[400]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "image: the image has too much to keep in memory: the limit is 1000"
+        );
+        assert!(budget.keep(&[usize::MAX, 1]).is_err());
     }
 
     #[test]

@@ -108,12 +108,16 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
-    /// The name as people write it: without `docker.io/library/`, with the tag.
+    /// The name as people write it: with the tag, without `docker.io/` and
+    /// `library/` where it means the same without them.
     #[must_use]
     pub fn familiar(&self) -> String {
         let full = self.to_string();
         let short = full.strip_prefix("docker.io/").unwrap_or(&full);
-        short.strip_prefix("library/").unwrap_or(short).to_owned()
+        let shortest = short.strip_prefix("library/").unwrap_or(short);
+        // `docker.io/localhost/x` and `docker.io/library/a/b` do not.
+        let same = |text: &&str| Reference::parse(text).is_ok_and(|read| read == *self);
+        [shortest, short].into_iter().find(same).unwrap_or(&full).to_owned()
     }
 }
 
@@ -256,6 +260,23 @@ mod tests {
         let reference = Reference::parse(&format!("app:1@{digest}")).unwrap();
         assert_eq!(reference.tag(), Some("1"));
         assert_eq!(reference.repository(), "docker.io/library/app");
+    }
+
+    #[test]
+    fn short_form_that_would_mean_another_image_is_not_used() {
+        let hex = format!("docker.io/library/{HEX}:latest");
+        for (full, familiar) in [
+            ("docker.io/library/library/z:1", "library/library/z:1"),
+            ("docker.io/library/a/b:1", "library/a/b:1"),
+            ("docker.io/localhost/a:1", "docker.io/localhost/a:1"),
+            ("docker.io/a.b/c:1", "docker.io/a.b/c:1"),
+            ("docker.io/library/a.b/c:1", "library/a.b/c:1"),
+            (&hex, &format!("library/{HEX}:latest")),
+        ] {
+            let reference = Reference::parse(full).unwrap();
+            assert_eq!(reference.familiar(), familiar);
+            assert_eq!(Reference::parse(familiar).unwrap(), reference);
+        }
     }
 
     #[test]

@@ -15,12 +15,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, Digest, ImageConfiguration, MediaType};
+use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result, Stage as Step_};
 use crate::image::compression::CHUNK;
 use crate::image::digest::{Hasher, Hashing, verify};
 use crate::image::dir::Dir;
-use crate::image::limits::{Budget, Step};
+use crate::image::limits::{Budget, Step, exceeded};
 use crate::image::store::index;
 use crate::image::store::stage::{Stage, link};
 use crate::image::{bad, unwrap_io};
@@ -155,10 +156,7 @@ impl Content {
     ) -> Result<Vec<u8>> {
         let (digest, size) = (wanted.digest(), wanted.size());
         if size > budget.limits.document {
-            return Err(crate::image::limits::exceeded(
-                "a document that is too long",
-                budget.limits.document,
-            ));
+            return Err(exceeded("a document that is too long", budget.limits.document));
         }
         let bytes = self.document(&index::blob_path(digest), budget)?;
         let bytes = bytes.ok_or_else(|| missing(digest))?;
@@ -182,11 +180,9 @@ impl Content {
         let blobs = stage.dir().dir("blobs")?;
         let known = store.find(&format!("blobs/{}", digest.algorithm()))?;
         let link = |known: Dir| link(&known, digest.digest(), &blobs, &name);
-        if known.map_or(Ok(false), link)? {
-            return Ok(());
-        }
-        if blobs.stat(name.as_bytes())?.is_some() {
-            return Ok(());
+        known.map_or(Ok(false), link)?;
+        if let Some(found) = blobs.stat(name.as_bytes())? {
+            return check_size(digest, size, u64::try_from(found.st_size).unwrap_or(0));
         }
         let file = match self {
             Content::Staged => return Err(missing(digest)),
@@ -204,6 +200,33 @@ impl Content {
         };
         copy_verified(file, digest, size, &blobs, &name, budget)
     }
+}
+
+/// Parses a document of a source. What it may become in memory is counted
+/// first: `{}` is 3 bytes of an array, but a large value.
+pub(crate) fn parse<T: DeserializeOwned>(
+    what: &str,
+    bytes: &[u8],
+    budget: &Budget<'_>,
+) -> Result<T> {
+    const VALUE: usize = 128;
+    budget.keep(&[bytes.len(), values(bytes).saturating_mul(VALUE)])?;
+    index::parse(what, bytes)
+}
+
+/// Values and keys of a JSON document, at least.
+fn values(json: &[u8]) -> usize {
+    let (mut count, mut inside, mut escaped) = (1, false, false);
+    for byte in json {
+        match (byte, inside) {
+            (_, true) if escaped => escaped = false,
+            (b'\\', true) => escaped = true,
+            (b'"', _) => inside = !inside,
+            (b',' | b'[' | b'{', false) => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// The name of a blob in a stage.
@@ -247,11 +270,23 @@ fn missing(digest: &Digest) -> Error {
         .with_hint("the image was saved or copied only in part")
 }
 
-fn check_size(digest: &Digest, wanted: u64, found: u64) -> Result<()> {
+pub(crate) fn check_size(digest: &Digest, wanted: u64, found: u64) -> Result<()> {
     if wanted == found {
         return Ok(());
     }
     Err(bad(format!("the blob {digest} has {found} bytes or more, not {wanted}")))
+}
+
+/// Images of one source, and names of all of them.
+const IMAGES: usize = 1000;
+
+/// An error if a source has more images or names than that.
+pub(crate) fn check_count(images: usize, names: usize) -> Result<()> {
+    match (images > IMAGES, names > IMAGES) {
+        (true, _) => Err(exceeded("too many images in its archive", IMAGES)),
+        (_, true) => Err(exceeded("too many names in its archive", IMAGES)),
+        _ => Ok(()),
+    }
 }
 
 /// One image of a source: all documents read and checked, no layer yet.
@@ -281,7 +316,7 @@ impl Candidate {
         budget: &Budget<'_>,
     ) -> Result<Candidate> {
         let what = format!("image config {}", config.0);
-        let configuration: ImageConfiguration = index::parse(&what, &config.1)?;
+        let configuration: ImageConfiguration = parse(&what, &config.1, budget)?;
         let diff_ids = configuration.rootfs().diff_ids().iter();
         let diff_ids: Vec<Digest> = diff_ids
             .map(|text| crate::image::digest::parse("diff_id", text))
@@ -291,7 +326,7 @@ impl Candidate {
             return Err(bad(format!("{what} has {ids} diff_ids for {blobs} layers")));
         }
         if layers.len() > budget.limits.layers {
-            return Err(crate::image::limits::exceeded("too many layers", budget.limits.layers));
+            return Err(exceeded("too many layers", budget.limits.layers));
         }
         for layer in &layers {
             Hasher::like(layer.digest())?;

@@ -21,9 +21,11 @@ use crate::image::limits::Limits;
 use crate::image::{bad, unwrap_io};
 
 mod entry;
+mod number;
 mod pax;
 
 pub(crate) use entry::{Entry, Kind, Segment};
+use number::unsigned;
 use pax::Pax;
 
 const BLOCK: u64 = 512;
@@ -46,6 +48,12 @@ struct Prefix {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     pax: Option<Pax>,
+}
+
+impl Prefix {
+    fn is_there(&self) -> bool {
+        self.name.is_some() || self.link.is_some() || self.pax.is_some()
+    }
 }
 
 impl<R: Read> Read for Archive<'_, R> {
@@ -74,27 +82,31 @@ impl<'l, R: Read> Archive<'l, R> {
         let mut prefix = Prefix::default();
         loop {
             let Some(header) = self.header()? else {
-                if prefix.name.is_some() || prefix.link.is_some() || prefix.pax.is_some() {
+                if prefix.is_there() {
                     return Err(bad("tar: the archive ends after an extended header"));
                 }
                 return Ok(None);
             };
             let kind = header.entry_type();
-            let size = entry::number("size", &header.as_old().size, || header.entry_size())?;
+            let size = number::size(&header.as_old().size)?;
             let plain = header.as_ustar().is_none() && header.as_gnu().is_none();
             if plain && !matches!(kind.as_byte(), 0 | b'0'..=b'7') {
                 return Err(bad("tar: an extended header in an archive of the oldest format"));
             }
             match kind {
-                EntryType::GNULongName => once(&mut prefix.name, self.extended(size)?)?,
-                EntryType::GNULongLink => once(&mut prefix.link, self.extended(size)?)?,
+                EntryType::GNULongName => once(&mut prefix.name, self.long_name(size)?)?,
+                EntryType::GNULongLink => once(&mut prefix.link, self.long_name(size)?)?,
                 EntryType::XHeader => {
                     let records = Pax::parse(&self.extended(size)?)?;
                     once(&mut prefix.pax, records)?;
                 }
                 EntryType::XGlobalHeader => Pax::parse(&self.extended(size)?)?.check_global()?,
                 // The volume label of `tar --label`: a name, no file.
-                other if other.as_byte() == b'V' => self.data(size)?,
+                other if other.as_byte() == b'V' => {
+                    if prefix.is_there() || size != 0 {
+                        return Err(bad("tar: a volume label with data or an extended header"));
+                    }
+                }
                 _ => return self.entry(&header, size, prefix).map(Some),
             }
         }
@@ -110,6 +122,9 @@ impl<'l, R: Read> Archive<'l, R> {
     fn entry(&mut self, header: &Header, size: u64, prefix: Prefix) -> Result<Entry> {
         let pax = prefix.pax.unwrap_or_default();
         let mut entry = Entry::new(header, &pax, prefix.name, prefix.link)?;
+        if pax.is_blank("size") {
+            return Err(bad("tar: a pax record with an empty size"));
+        }
         let stored = pax.number("size")?.unwrap_or(size);
         if entry.kind != Kind::File {
             if stored != 0 {
@@ -142,6 +157,15 @@ impl<'l, R: Read> Archive<'l, R> {
             Some(_) => Ok(()),
             None => Err(bad("tar: an entry's size does not fit 64 bits")),
         }
+    }
+
+    /// A GNU long name, up to its NUL. Where there is none, some programs read
+    /// on behind the data.
+    fn long_name(&mut self, size: u64) -> Result<Vec<u8>> {
+        let mut name = self.extended(size)?;
+        let end = name.iter().position(|byte| *byte == 0);
+        name.truncate(end.ok_or_else(|| bad("tar: a long name without an end"))?);
+        Ok(name)
     }
 
     /// The data of an extended header, as a whole.
@@ -186,10 +210,16 @@ impl<'l, R: Read> Archive<'l, R> {
         }
         let bytes = header.as_bytes();
         let sum = bytes[..148].iter().chain(&bytes[156..]).fold(256, |sum, b| sum + u32::from(*b));
-        match header.cksum() {
-            Ok(wanted) if wanted == sum => Ok(Some(header)),
-            _ => Err(bad("tar: wrong header checksum, this is no tar archive or it is damaged")),
+        if unsigned("checksum", &header.as_old().cksum).ok() != Some(u64::from(sum)) {
+            return Err(bad("tar: wrong header checksum, this is no tar archive or it is damaged"));
         }
+        let known = header.as_ustar().is_some() || header.as_gnu().is_some();
+        if bytes[257..].starts_with(b"ustar") && !known {
+            // Programs do not agree whether such a header has a prefix.
+            return Err(bad("tar: an unknown version of the header"));
+        }
+        number::check(&header)?;
+        Ok(Some(header))
     }
 
     /// Fills one block; `false` when the stream ends before its first byte.
@@ -215,9 +245,8 @@ impl<'l, R: Read> Archive<'l, R> {
         let limit = self.limits.extended / 16;
         let mut add = |list: &[GnuSparseHeader]| -> Result<()> {
             for block in list.iter().filter(|block| !block.is_empty()) {
-                let broken = |_| bad("tar: a sparse map that is no list of numbers");
-                let offset = block.offset().map_err(broken)?;
-                let length = block.length().map_err(broken)?;
+                let offset = unsigned("sparse map", &block.offset)?;
+                let length = unsigned("sparse map", &block.numbytes)?;
                 segments.push(Segment { offset, length });
             }
             if u64::try_from(segments.len()).unwrap_or(u64::MAX) > limit {
@@ -235,7 +264,7 @@ impl<'l, R: Read> Archive<'l, R> {
             add(extension.sparse())?;
             more = extension.is_extended();
         }
-        entry.size = entry::number("real size", &gnu.realsize, || gnu.real_size())?;
+        entry.size = unsigned("real size", &gnu.realsize)?;
         entry.sparse = Some(segments);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Tests of the store as a whole, on images made by `forge`.
 
+mod bombs;
 pub(super) mod forge;
 mod hostile;
 mod load;

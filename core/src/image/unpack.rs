@@ -143,6 +143,9 @@ impl<'u> Unpacker<'_, 'u> {
         let mut attributes = self.attributes(entry)?;
         self.enter(parent)?;
         let owner = self.owners.take(&path, &mut attributes, entry.kind == Kind::File);
+        if owner.is_some() || matches!(entry.kind, Kind::Directory | Kind::Hardlink) {
+            self.keep(&path, entry)?;
+        }
         match entry.kind {
             Kind::Character | Kind::Block if !self.ownership.has_devices() => {
                 log::warn!("image: device {} is left out: only root makes devices", show(&path));
@@ -176,10 +179,24 @@ impl<'u> Unpacker<'_, 'u> {
         made.map(|()| self.owners.set(&path, owner))
     }
 
+    /// Counts what is remembered of an entry until the layer is complete.
+    fn keep(&self, path: &[u8], entry: &Entry) -> Result<()> {
+        let xattrs = entry.xattrs.iter().map(|(name, value)| name.len() + value.len() + 96);
+        self.budget.keep(&[path.len(), entry.link.len(), xattrs.sum()])
+    }
+
     fn attributes(&self, entry: &Entry) -> Result<Attributes> {
         let (uid, gid) = self.ownership.map(entry.uid, entry.gid)?;
         let mut xattrs = Vec::new();
         for (name, value) in entry.xattrs.iter().filter(|(name, _)| !name.is_empty()) {
+            // Four numbers of 32 bits, and an id (struct vfs_ns_cap_data).
+            if name == b"security.capability" && value.len() > 24 {
+                return Err(bad(format!(
+                    "the layer has {} with capabilities of {} bytes",
+                    show(&entry.path),
+                    value.len()
+                )));
+            }
             if allowed(name) {
                 xattrs.push((xattr_name(name)?, value.clone()));
             } else {
@@ -198,6 +215,7 @@ impl<'u> Unpacker<'_, 'u> {
                 show(&entry.path)
             )));
         }
+        self.keep(b"", entry)?;
         let mut attributes = self.attributes(entry)?;
         self.root_directory = Some(attributes.clone());
         let owner = self.owners.take(b"", &mut attributes, false);
@@ -270,7 +288,7 @@ impl<'u> Unpacker<'_, 'u> {
     fn fail(&self, call: &str, path: &[u8], errno: Errno) -> Error {
         let error = failed(call, &self.root.name(path), errno);
         match errno {
-            Errno::ENAMETOOLONG | Errno::EINVAL | Errno::EMLINK => {
+            Errno::ENAMETOOLONG | Errno::EINVAL | Errno::EMLINK | Errno::E2BIG | Errno::ERANGE => {
                 error.with_kind(ErrorKind::InvalidInput)
             }
             Errno::EEXIST | Errno::ENOENT | Errno::ENOTDIR => {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Held, StateDir, exec, ids, io, name, remove_tree};
 use crate::error::{Error, ErrorKind, Result};
@@ -74,9 +75,24 @@ fn half_made(run: &Path) -> Result<()> {
         }
     }
     for dir in found {
-        if !dir.has_helper().unwrap_or(false) {
+        if is_abandoned(&dir) {
             remove_tree(&dir.path)?;
         }
     }
     Ok(())
+}
+
+/// Whether nobody goes on with a directory. Its maker gives it a name within
+/// milliseconds; of one that was killed another thread's helper may be left,
+/// with copies of all its descriptors until it executes.
+fn is_abandoned(dir: &StateDir) -> bool {
+    for _ in 0..100 {
+        match dir.has_helper() {
+            Ok(false) => return true,
+            Ok(true) => std::thread::sleep(Duration::from_millis(1)),
+            // Without a lock, or without anything by now.
+            Err(_) => return dir.path.exists(),
+        }
+    }
+    false
 }

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result, Stage as Step};
 use crate::image::digest::{Hasher, chain, verify};
 use crate::image::dir::Dir;
 use crate::image::limits::Budget;
-use crate::image::source::{Candidate, Content, staged_blob};
+use crate::image::source::{Candidate, Content, check_size, staged_blob};
 use crate::image::store::layer::{Held, hold_at};
 use crate::image::store::stage::Stage;
 use crate::image::store::{Store, Summary, index};
@@ -64,6 +64,7 @@ impl<'a> Transaction<'a> {
     pub(crate) fn run(mut self, content: &Content, images: Vec<Candidate>) -> Result<Vec<Summary>> {
         let mut jobs: Vec<Job<'_>> = Vec::new();
         let mut planned: HashSet<&Digest> = HashSet::new();
+        let mut blobs: HashMap<&Digest, usize> = HashMap::new();
         for image in &images {
             let places = chain(&image.diff_ids);
             for ((place, diff_id), blob) in
@@ -71,8 +72,18 @@ impl<'a> Transaction<'a> {
             {
                 let there = self.hold(&place, diff_id)? || self.prepared.contains_key(diff_id);
                 let wanted = (!there && planned.insert(diff_id)).then_some(diff_id);
-                if wanted.is_some() || planned.insert(blob.digest()) {
-                    jobs.push(Job { blob, diff_id: wanted });
+                // One job brings a blob in. Where it is two trees, the second
+                // one is unpacked when it is settled.
+                match blobs.get(blob.digest()) {
+                    None => {
+                        blobs.insert(blob.digest(), jobs.len());
+                        jobs.push(Job { blob, diff_id: wanted });
+                    }
+                    Some(at) => {
+                        let job = &mut jobs[*at];
+                        check_size(blob.digest(), blob.size(), job.blob.size())?;
+                        job.diff_id = job.diff_id.or(wanted);
+                    }
                 }
             }
         }
@@ -141,7 +152,8 @@ impl<'a> Transaction<'a> {
             };
             let lower = below.iter().rev().map(|id| self.fs(id)).collect::<Result<Vec<_>>>()?;
             let lower: Vec<&Dir> = lower.iter().collect();
-            let stacked = settle(&tree.fs, &mut tree.unpacked, &lower, self.store.ownership())?;
+            let ownership = self.store.ownership();
+            let stacked = settle(&tree.fs, &mut tree.unpacked, &lower, ownership, self.budget)?;
             // Whole before the next one looks at it.
             tree.unpacked.owners.give(tree.fs.as_fd())?;
             tree.meta.stacked = stacked || !tree.unpacked.implicit.is_empty();

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::files::Files;
 use super::oci::Selection;
-use super::{Candidate, Content, describe, no_image};
+use super::{Candidate, Content, check_count, describe, no_image, parse};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::compression::{Compression, sniff};
-use crate::image::limits::Budget;
+use crate::image::limits::{Budget, exceeded};
 use crate::image::store::index;
 use crate::image::{Reference, bad};
 
@@ -41,7 +41,9 @@ pub(crate) fn find(
     };
     let bytes = files.read("manifest.json", budget.limits.document)?;
     let bytes = bytes.ok_or_else(|| no_image("the archive has no file \"manifest.json\""))?;
-    let items: Vec<Item> = index::parse("manifest.json", &bytes)?;
+    let items: Vec<Item> = parse("manifest.json", &bytes, budget)?;
+    let names = items.iter().filter_map(|item| item.repo_tags.as_ref()).map(Vec::len);
+    check_count(items.len(), names.sum())?;
     let (mut found, mut others) = (Vec::new(), Vec::new());
     for item in &items {
         let mut names = Vec::new();
@@ -76,6 +78,9 @@ fn image(files: &Files, item: &Item, budget: &Budget<'_>) -> Result<Candidate> {
         |name: &str| bad(format!("the archive lacks the file {name:?} of its manifest.json"));
     let config = files.read(&item.config, budget.limits.document)?;
     let config = config.ok_or_else(|| missing(&item.config))?;
+    if item.layers.len() > budget.limits.layers {
+        return Err(exceeded("too many layers", budget.limits.layers));
+    }
     let mut layers = Vec::new();
     for name in &item.layers {
         let (size, digest) = files.digest(name).ok_or_else(|| missing(name))?;

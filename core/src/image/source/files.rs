@@ -68,6 +68,10 @@ pub(crate) fn take(
     let mut buffer = vec![0; CHUNK];
     while let Some(entry) = archive.next()? {
         budget.check()?;
+        if entry.path.len().max(entry.link.len()) > budget.limits.path {
+            return Err(exceeded("a path that is too long", budget.limits.path));
+        }
+        budget.keep(&[entry.path.len(), entry.link.len()])?;
         let node = match entry.kind {
             Kind::File => {
                 number += 1;

@@ -9,11 +9,13 @@
 //! Sources: image-spec `image-layout.md`, `image-index.md`, `manifest.md`;
 //! Go's GOARCH names.
 
+use std::collections::HashMap;
+
 use oci_spec::image::{
     ANNOTATION_REF_NAME, Arch, Descriptor, ImageIndex, ImageManifest, Os, Platform,
 };
 
-use super::{Candidate, Content, no_image};
+use super::{Candidate, Content, check_count, no_image, parse};
 use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::limits::{Budget, exceeded};
 use crate::image::store::index;
@@ -108,7 +110,7 @@ pub(crate) fn find(
 ) -> Result<Vec<Candidate>> {
     let layout = content.document("oci-layout", budget)?;
     let layout = layout.ok_or_else(|| no_image("the OCI layout has no file \"oci-layout\""))?;
-    let layout: oci_spec::image::OciLayout = index::parse("oci-layout", &layout)?;
+    let layout: oci_spec::image::OciLayout = parse("oci-layout", &layout, budget)?;
     if layout.image_layout_version() != "1.0.0" {
         let version = layout.image_layout_version();
         return Err(Error::new(
@@ -119,10 +121,14 @@ pub(crate) fn find(
     }
     let top = content.document("index.json", budget)?;
     let top = top.ok_or_else(|| no_image("the OCI layout has no file \"index.json\""))?;
-    let top: ImageIndex = index::parse("index.json", &top)?;
+    let top: ImageIndex = parse("index.json", &top, budget)?;
+    if top.manifests().len() > DESCRIPTORS {
+        return Err(exceeded("too many manifests in its index", DESCRIPTORS));
+    }
     let mut search = Search { content, selection, budget, seen: 0, others: Vec::new() };
     let mut found: Vec<Candidate> = Vec::new();
     let mut names: Vec<String> = Vec::new();
+    let mut count = 0;
     for group in groups(top.manifests()) {
         let name = annotated(group[0]);
         if !search.is_wanted(&group) {
@@ -139,6 +145,7 @@ pub(crate) fn find(
                 .map(|r| r.to_string())
                 .into_iter()
                 .collect();
+            count += candidate.names.len();
             match found
                 .iter_mut()
                 .find(|known| known.manifest.digest() == candidate.manifest.digest())
@@ -146,6 +153,7 @@ pub(crate) fn find(
                 Some(known) => known.names.append(&mut candidate.names),
                 None => found.push(candidate),
             }
+            check_count(found.len(), count)?;
         }
     }
     if !found.is_empty() {
@@ -158,10 +166,13 @@ pub(crate) fn find(
 /// name, as some builders write them.
 fn groups(descriptors: &[Descriptor]) -> Vec<Vec<&Descriptor>> {
     let mut groups: Vec<Vec<&Descriptor>> = Vec::new();
+    let mut by_name = HashMap::new();
     for descriptor in descriptors {
-        let name = annotated(descriptor);
-        let known = groups.iter_mut().find(|group| name.is_some() && annotated(group[0]) == name);
-        match known {
+        let place = match annotated(descriptor) {
+            Some(name) => *by_name.entry(name).or_insert(groups.len()),
+            None => groups.len(),
+        };
+        match groups.get_mut(place) {
             Some(group) => group.push(descriptor),
             None => groups.push(vec![descriptor]),
         }
@@ -236,7 +247,7 @@ impl Search<'_> {
         }
         let bytes = self.content.blob_document(descriptor, self.budget)?;
         let what = format!("index {}", descriptor.digest());
-        let list: ImageIndex = index::parse(&what, &bytes)?;
+        let list: ImageIndex = parse(&what, &bytes, self.budget)?;
         self.seen += list.manifests().len();
         let offers = list.manifests().iter().filter(|d| is_known(d));
         let chosen = match self.best(offers.clone()) {
@@ -262,7 +273,7 @@ impl Search<'_> {
     fn image(&self, descriptor: &Descriptor) -> Result<Option<Candidate>> {
         let bytes = self.content.blob_document(descriptor, self.budget)?;
         let what = format!("manifest {}", descriptor.digest());
-        let manifest: ImageManifest = index::parse(&what, &bytes)?;
+        let manifest: ImageManifest = parse(&what, &bytes, self.budget)?;
         if let Some(media_type) = manifest.media_type() {
             // One blob must not be an index here and a manifest there.
             if media_type != descriptor.media_type() {

@@ -236,7 +236,13 @@ impl<'s> Locked<'s> {
     pub(crate) fn write(&self) -> Result<()> {
         let mut manifests: Vec<Descriptor> = self.records.iter().map(Record::write).collect();
         manifests.extend(self.others.iter().cloned());
-        self.store.replace("index.json", &encode(manifests)?)
+        let bytes = encode(manifests)?;
+        // A longer one could not be read again.
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > DOCUMENT {
+            return Err(bad(format!("the store would have more than {DOCUMENT} bytes of names"))
+                .with_hint("remove images"));
+        }
+        self.store.replace("index.json", &bytes)
     }
 
     /// Ends the lock.

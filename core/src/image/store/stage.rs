@@ -63,8 +63,11 @@ impl Stage {
         let parent = store.dir("stage")?;
         for _ in 0..100 {
             let name = random();
-            let dir = parent.make(&name)?;
-            // A sweep between the two calls takes it for garbage.
+            // A sweep takes it for garbage as long as it is not locked.
+            let dir = match parent.make(&name) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                other => other?,
+            };
             if try_lock(dir.as_fd(), true)? && is_current(&parent, &name, dir.as_fd())? {
                 for part in ["blobs", "files", "trees"] {
                     dir.make(part)?;

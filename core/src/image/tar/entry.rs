@@ -7,6 +7,7 @@
 
 use tar::{EntryType, Header};
 
+use super::number::{number, unsigned};
 use super::pax::Pax;
 use crate::error::Result;
 use crate::image::bad;
@@ -52,19 +53,6 @@ pub(crate) struct Entry {
     pub(crate) sparse: Option<Vec<Segment>>,
 }
 
-/// A numeric header field; blank means 0, as all tar programs read it.
-pub(super) fn number<T: TryFrom<u64>, E>(
-    what: &str,
-    field: &[u8],
-    decode: impl FnOnce() -> std::result::Result<T, E>,
-) -> Result<T> {
-    let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
-    if text.iter().all(|byte| *byte == b' ') {
-        return T::try_from(0).map_err(|_| bad("tar: no zero"));
-    }
-    decode().map_err(|_| bad(format!("tar: the {what} of an entry is no number")))
-}
-
 impl Entry {
     /// Merges header, pax records and GNU long names. The size is not set.
     pub(super) fn new(
@@ -104,18 +92,16 @@ impl Entry {
             Some(time) => time,
             None => {
                 // Dates before 1970 come as negative binary numbers.
-                let seconds: u64 = number("mtime", &old.mtime, || header.mtime())?;
-                Time { seconds: seconds.cast_signed(), nanoseconds: 0 }
+                Time { seconds: number("mtime", &old.mtime)?, nanoseconds: 0 }
             }
         };
         Ok(Entry {
             kind,
             path,
             link,
-            mode: number("mode", &old.mode, || header.mode().map(u64::from))
-                .map(|mode: u64| u32::try_from(mode & 0o7777).unwrap_or(0))?,
-            uid: or_header(pax.number("uid")?, || number("uid", &old.uid, || header.uid()))?,
-            gid: or_header(pax.number("gid")?, || number("gid", &old.gid, || header.gid()))?,
+            mode: u32::try_from(unsigned("mode", &old.mode)? & 0o7777).unwrap_or(0),
+            uid: or_header(pax.number("uid")?, || unsigned("uid", &old.uid))?,
+            gid: or_header(pax.number("gid")?, || unsigned("gid", &old.gid))?,
             mtime,
             device,
             xattrs: pax.xattrs()?,
@@ -158,10 +144,8 @@ fn device(header: &Header) -> Result<(u32, u32)> {
         (_, Some(gnu)) => (&gnu.dev_major, &gnu.dev_minor),
         _ => return Err(bad("tar: a device in an archive without device numbers")),
     };
-    let decode =
-        |number: std::io::Result<Option<u32>>| number.map(|n| n.unwrap_or(0)).map(u64::from);
-    let major: u64 = number("device number", major, || decode(header.device_major()))?;
-    let minor: u64 = number("device number", minor, || decode(header.device_minor()))?;
+    let major = unsigned("device number", major)?;
+    let minor = unsigned("device number", minor)?;
     let small = |n| u32::try_from(n).map_err(|_| bad("tar: a device number that is too large"));
     Ok((small(major)?, small(minor)?))
 }
@@ -169,12 +153,10 @@ fn device(header: &Header) -> Result<(u32, u32)> {
 /// A name from up to three places. GNU long names and pax records that say
 /// different things are refused: programs do not agree which one counts.
 fn name(key: &str, short: Vec<u8>, long: Option<Vec<u8>>, pax: &Pax) -> Result<Vec<u8>> {
-    let long = long.map(|mut name| {
-        if let Some(end) = name.iter().position(|byte| *byte == 0) {
-            name.truncate(end);
-        }
-        name
-    });
+    if pax.is_blank(key) {
+        // Some programs take it as no name, others as no record.
+        return Err(bad(format!("tar: a pax record with an empty {key}")));
+    }
     let name = match (long, pax.get(key)) {
         (Some(long), Some(record)) if long != record => {
             return Err(bad(format!("tar: two different {key}s for one entry")));

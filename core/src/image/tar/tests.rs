@@ -1,3 +1,5 @@
+mod differential;
+
 use super::{Archive, Entry, Kind, Segment};
 use crate::error::{ErrorKind, Result};
 use crate::image::limits::Limits;
@@ -62,6 +64,19 @@ fn entries_come_with_all_they_have() {
 }
 
 #[test]
+fn attributes_of_one_entry_are_counted() {
+    let with = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("SCHILY.xattr.user.{n}")).collect();
+        let records: Vec<(&str, &[u8])> =
+            names.iter().map(|name| (name.as_str(), &b"v"[..])).collect();
+        Tar::new().pax(&records).file("x", b"").end()
+    };
+    assert_eq!(read(&with(1000)).unwrap()[0].0.xattrs.len(), 1000);
+    refused(with(1001), "an entry with too many attributes: the limit is 1000");
+    refused(with(30_000), "an entry with too many attributes");
+}
+
+#[test]
 fn long_names_come_from_gnu_headers_or_pax() {
     let long = "x".repeat(300);
     let gnu = Tar::new()
@@ -72,9 +87,11 @@ fn long_names_come_from_gnu_headers_or_pax() {
     assert_eq!(paths(&pax.end()), [long.as_str()]);
     let both = Tar::new()
         .pax(&[("path", b"other")])
-        .entry(b'L', "././@LongLink", "", 0, long.as_bytes())
+        .entry(b'L', "././@LongLink", "", 0, format!("{long}\0").as_bytes())
         .file("x", b"");
     refused(both.end(), "two different paths");
+    let endless = Tar::new().entry(b'L', "././@LongLink", "", 0, long.as_bytes()).file("x", b"");
+    refused(endless.end(), "a long name without an end");
 }
 
 #[test]
@@ -129,6 +146,21 @@ fn archives_that_parsers_read_differently_are_refused() {
     let mut single_zero_block = Tar::new().file("a", b"");
     single_zero_block.0.extend_from_slice(&[0; 512]);
     refused(single_zero_block.file("b", b"").end(), "a single block of zeros");
+    let labelled = Tar::new().entry(b'V', "label", "", 0, b"").file("x", b"");
+    assert_eq!(paths(&labelled.end()), ["x"]);
+    for tar in [
+        Tar::new().entry(b'V', "label", "", 0, &inner).file("x", b""),
+        Tar::new().pax(&[("path", b"y")]).entry(b'V', "label", "", 0, b"").file("x", b""),
+    ] {
+        refused(tar.end(), "a volume label with data or an extended header");
+    }
+    for key in ["path", "size"] {
+        let tar = Tar::new().pax(&[(key, b"")]).file("x", b"");
+        refused(tar.end(), &format!("a pax record with an empty {key}"));
+    }
+    let mut header = Header::new_ustar();
+    header.as_mut_bytes()[263..265].copy_from_slice(b"01");
+    refused(Tar::new().header(header, b"").end(), "an unknown version of the header");
     refused(Tar::new().entry(b'Z', "z", "", 0, b"").end(), "the unknown type 'Z'");
 }
 

@@ -76,6 +76,59 @@ fn compressed_layers_are_found_out_by_their_bytes() {
 }
 
 #[test]
+fn one_layer_in_several_packings_is_whole_in_the_store() {
+    if !root() {
+        return;
+    }
+    // It leaves out a directory, so each place of it is another tree.
+    let tar = Tar::new().file("etc/motd", b"hello\n").end();
+    let diff_id = digest::of(&tar).to_string();
+    let blobs = [gzip(&tar), zstd::encode_all(&tar[..], 1).unwrap(), tar];
+    let mut layout = Layout::new();
+    let image = layout.image_of(&blobs, &[(); 3].map(|()| diff_id.clone()));
+    layout.name(image, "app");
+    let scratch = Scratch::new();
+    let dir = scratch.dir.path().join("layout");
+    layout.write(&dir);
+    for source in [layout.archive(), Vec::new()] {
+        let scratch = Scratch::new();
+        match source.is_empty() {
+            false => drop(scratch.load(source).unwrap()),
+            true => {
+                let source = Source::Path(dir.clone());
+                scratch.store.load(source, &LoadOptions::default()).unwrap();
+            }
+        }
+        assert_eq!(motd(&scratch.store, "app"), "hello\n");
+        for blob in &blobs {
+            let name = format!("store/blobs/sha256/{}", digest::of(blob).digest());
+            assert_eq!(std::fs::read(scratch.dir.path().join(name)).unwrap(), *blob);
+        }
+    }
+}
+
+#[test]
+fn size_that_lies_about_a_blob_of_the_store_is_refused() {
+    if !root() {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.load(one_image("app", &[layer()]).archive()).unwrap();
+    let mut layout = Layout::new();
+    let config = json!({"architecture": "amd64", "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [digest::of(&layer()).to_string()]}});
+    let kind = |kind: &str| format!("application/vnd.oci.image.{kind}");
+    let config = layout.blob(&kind("config.v1+json"), config.to_string().as_bytes());
+    let mut lies = layout.blob(&kind("layer.v1.tar"), &layer());
+    lies["size"] = json!(7);
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": [lies]});
+    let image = layout.blob(&kind("manifest.v1+json"), manifest.to_string().as_bytes());
+    layout.name(image, "lies");
+    let error = scratch.load(layout.archive()).unwrap_err();
+    assert!(error.to_string().contains("bytes or more, not 7"), "{error}");
+}
+
+#[test]
 fn docker_archive_loads_with_all_its_names() {
     if !root() {
         return;

@@ -34,7 +34,7 @@ impl Unpacker<'_, '_> {
         data: &mut dyn Read,
     ) -> Result<()> {
         self.budget.unpack(entry.size)?;
-        self.bytes += entry.size;
+        self.bytes = self.bytes.saturating_add(entry.size);
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let mut file = File::from(self.make(path, name, |dir| open_at(dir, name, flags, mode))?);

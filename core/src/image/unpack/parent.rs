@@ -54,6 +54,7 @@ impl Unpacker<'_, '_> {
         if self.folders.contains_key(path) {
             return Ok(());
         }
+        self.budget.keep(&[path.len()])?;
         let (dir, name, found) = self.check_parent(path)?;
         let fresh = found.is_some();
         if fresh {

@@ -21,9 +21,10 @@ use nix::unistd::linkat;
 
 use super::path::{prefixes, split};
 use super::{Unpacked, show};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::image::bad;
 use crate::image::dir::{Dir, beneath, failed, kind, open_at};
+use crate::image::limits::Budget;
 use crate::image::unpack::attributes::{Attributes, Owners, Ownership, allowed};
 use crate::sys::SysResult;
 use crate::tree::{duplicate, is_opaque, is_whiteout, stat};
@@ -42,17 +43,20 @@ pub(crate) fn settle(
     unpacked: &mut Unpacked<'_>,
     lower: &[&Dir],
     ownership: Ownership<'_>,
+    budget: &Budget<'_>,
 ) -> Result<bool> {
     if lower.is_empty() && unpacked.links.is_empty() {
         return Ok(false);
     }
     let owners = &mut unpacked.owners;
     for path in &unpacked.implicit {
+        budget.check()?;
         inherit(layer, path, lower, ownership, owners)
             .map_err(|errno| failed("copy attributes", &layer.name(path), errno))?;
     }
     for (path, target) in &unpacked.links {
-        copy_up(layer, path, target, lower, ownership, owners)?;
+        budget.check()?;
+        copy_up(layer, (path, target), lower, ownership, owners, budget)?;
     }
     Ok(!unpacked.implicit.is_empty() || !unpacked.links.is_empty())
 }
@@ -116,13 +120,19 @@ fn look_up(path: &[u8], lower: &[&Dir], ownership: Ownership<'_>) -> SysResult<O
 /// links `path` to it.
 fn copy_up(
     layer: &Dir,
-    path: &[u8],
-    target: &[u8],
+    (path, target): (&[u8], &[u8]),
     lower: &[&Dir],
     ownership: Ownership<'_>,
     owners: &mut Owners<'_>,
+    budget: &Budget<'_>,
 ) -> Result<()> {
-    let fail = |call: &str, path: &[u8], errno| failed(call, &layer.name(path), errno);
+    let fail = |call: &str, path: &[u8], errno| {
+        let error = failed(call, &layer.name(path), errno);
+        match errno {
+            Errno::EEXIST | Errno::EMLINK => error.with_kind(ErrorKind::InvalidInput),
+            _ => error,
+        }
+    };
     let (parent, name) = split(path);
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     let missing = || {
@@ -134,7 +144,10 @@ fn copy_up(
     };
     for prefix in prefixes(split(target).0) {
         let (above, name) = split(prefix);
-        let dir = beneath(layer.as_fd(), above, flags).map_err(|e| fail("openat2", above, e))?;
+        let dir = match beneath(layer.as_fd(), above, flags) {
+            Err(Errno::ELOOP | Errno::ENOTDIR) => return Err(missing()),
+            other => other.map_err(|errno| fail("openat2", above, errno))?,
+        };
         match keep_times(&dir, || mkdirat(&dir, name, Mode::S_IRWXU)) {
             Ok(()) => {
                 let made = inherit(layer, prefix, lower, ownership, owners);
@@ -153,7 +166,10 @@ fn copy_up(
     let here = stat(from.as_fd(), last).map_err(|errno| fail("fstatat", target, errno))?;
     if here.is_none() {
         let found = look_up(target, lower, ownership).map_err(|e| fail("look up", target, e))?;
+        let found = found.filter(|found| kind(&found.stat) != SFlag::S_IFDIR);
         let found = found.ok_or_else(missing)?;
+        // It takes its place on disk once more.
+        budget.unpack(u64::try_from(found.stat.st_size).unwrap_or(0))?;
         let regular = kind(&found.stat) == SFlag::S_IFREG;
         let mut owner = None;
         let change = |attributes: &mut Attributes| {

@@ -1,0 +1,35 @@
+//! What the fuzz targets `plan` and `message` call.
+
+use libctr_helper::fault::Fault;
+use libctr_helper::plan::{Field, Kind};
+
+use super::oci;
+use crate::helper::{fault, plan::Plan};
+use crate::spec::RunSpec;
+
+/// Writes a plan as a launch does: numbers by field, payloads by kind.
+#[must_use]
+pub fn write(fields: &[(Field, u64)], records: &[(Kind, Vec<u8>)]) -> Vec<u8> {
+    let mut plan = Plan::new();
+    for (field, value) in fields {
+        plan.set(*field, *value);
+    }
+    for (kind, payload) in records {
+        plan.record(*kind, |body| {
+            body.contents(payload);
+        });
+    }
+    plan.to_bytes()
+}
+
+/// Shows a plan as `config.json`, if it is one.
+#[must_use]
+pub fn document(plan: &[u8]) -> Option<Vec<u8>> {
+    oci::document(plan, &RunSpec::default(), None).ok()
+}
+
+/// The sentence of a fault in any plan.
+#[must_use]
+pub fn sentence(plan: &[u8], fault: Fault) -> String {
+    fault::error(plan, fault).to_string()
+}
