@@ -13,6 +13,7 @@
 //! (`src/bin/old_kernel.rs`).
 
 mod apart;
+pub mod exec;
 mod fixture;
 mod host;
 mod leaks;

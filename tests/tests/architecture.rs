@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("process", &["spec", "sys"]),
     ("cgroup", &["sys", "wait"]),
     ("wait", &[]),
-    ("state", &["cgroup", "sys", "tree", "userns", "wait"]),
+    ("state", &["cgroup", "spec", "sys", "tree", "userns", "wait"]),
     ("helper", &["sys"]),
     ("userns", &["helper", "spec", "sys", "tree", "wait"]),
     (

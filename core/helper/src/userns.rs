@@ -109,13 +109,18 @@ fn tool(mut body: crate::plan::Body<'static>, pid: &CStr, index: u16) -> Result<
 /// Child: waits for the maps, then takes the ids 0 if there are any, and no
 /// groups but those.
 pub(crate) fn enter(plan: Plan<'_>, parent: BorrowedFd) -> Result<(), Fault> {
-    let none = Fault::NO_RECORD;
     let mut go = [0_u8; 1];
     match await_packet(parent, &mut go) {
         Ok(packet) if packet.length == 1 => {}
         // Nobody is there to hear a fault.
         _ => sys::exit(125),
     }
+    take_root_ids(plan)
+}
+
+/// Takes the ids 0 of this user namespace, if it has them.
+pub(crate) fn take_root_ids(plan: Plan<'_>) -> Result<(), Fault> {
+    let none = Fault::NO_RECORD;
     if plan.has(flag::ROOT_IDS) {
         sys::setresgid(0).map_err(failed(Call::Setresgid, none))?;
         if !plan.has(flag::NO_SETGROUPS) {

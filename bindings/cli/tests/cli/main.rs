@@ -8,6 +8,7 @@ mod attached;
 mod bench;
 mod detached;
 mod devices;
+mod exec;
 mod features;
 mod generated;
 mod images;

@@ -10,7 +10,7 @@ use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan};
 use crate::sys::{self, Errno, Fd};
 
-pub(super) fn enter(plan: Plan<'_>) -> Result<(), Fault> {
+pub(crate) fn enter(plan: Plan<'_>) -> Result<(), Fault> {
     for mut record in plan.records().filter(|record| record.kind == Kind::Cwd) {
         let path = record.body.string().ok_or(Fault::broken_plan(Step::Chdir, record.index))?;
         let failed = || at(Step::Chdir, Call::Chdir, record.index);

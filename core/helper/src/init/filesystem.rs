@@ -15,7 +15,7 @@ mod mounts;
 mod overlay;
 mod root;
 pub(crate) mod source;
-mod terminal;
+pub(crate) mod terminal;
 mod tree;
 
 use core::ffi::CStr;

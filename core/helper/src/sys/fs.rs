@@ -375,6 +375,12 @@ pub(crate) fn controlling_terminal(terminal: BorrowedFd) -> Result<()> {
     call!(IOCTL, terminal.raw(), TIOCSCTTY, 0).map(drop)
 }
 
+/// Lets reads of a file wait again (fcntl(2), F_SETFL).
+pub(crate) fn blocking(fd: BorrowedFd) -> Result<()> {
+    const F_SETFL: usize = 4;
+    call!(FCNTL, fd.raw(), F_SETFL, 0).map(drop)
+}
+
 /// How a descriptor was opened: `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
 pub(crate) fn access_mode(fd: BorrowedFd) -> Result<usize> {
     const F_GETFL: usize = 3;

@@ -13,6 +13,7 @@
 mod actions;
 mod answers;
 mod attacks;
+mod spy;
 mod system;
 
 use std::env;
