@@ -223,6 +223,8 @@ pub mod option {
     pub const NOEXEC: u32 = 1 << 9;
     /// bind, overlay: the target may lie in /proc or /sys.
     pub const KERNEL: u32 = 1 << 10;
+    /// overlay: it is a part of the root, and read-only where that is.
+    pub const PART: u32 = 1 << 11;
 }
 
 /// Bits of a file system's flags that are ours and not the kernel's.

@@ -73,7 +73,7 @@ pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<
     for (index, view) in root.sandbox.views.iter().enumerate() {
         let View { path, prepared } = view;
         let base = root.stage.join(format!("v{index}"));
-        mounts::view(plan, root, &base, (path, path), prepared, 0);
+        mounts::view(plan, root, &base, (path, path), prepared, part(spec, path));
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
         mounts::write(plan, root, index, mount)?;
@@ -155,7 +155,7 @@ fn base(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) {
         body.path(root.stage).string(stage(spec.limits.memory));
     });
     match root.upper {
-        _ if root.sandbox.pieces.is_some() => pieces(plan, root),
+        _ if root.sandbox.pieces.is_some() => pieces(plan, spec, root),
         Upper::Memory => overlay(plan, root, &root.stage.join("u"), &root.stage.join("w")),
         Upper::Disk(path) => overlay(plan, root, &path.join("fs"), &path.join("work")),
         // Nothing is mounted there.
@@ -199,7 +199,7 @@ fn overlay(plan: &mut Plan, root: &Root<'_>, upper: &Path, work: &Path) {
 }
 
 /// A root of parts of the host's own.
-fn pieces(plan: &mut Plan, root: &Root<'_>) {
+fn pieces(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) {
     let place = match root.upper {
         Upper::Disk(path) => path,
         _ => root.stage,
@@ -228,7 +228,7 @@ fn pieces(plan: &mut Plan, root: &Root<'_>) {
             }),
             Piece::View(View { path, prepared }) => {
                 let base = place.join(format!("p{index}"));
-                mounts::view(plan, root, &base, (path, path), prepared, 0);
+                mounts::view(plan, root, &base, (path, path), prepared, part(spec, path));
             }
         }
     }
@@ -315,4 +315,13 @@ fn host_file(path: &str) -> Result<String> {
 /// Relative to the root: what the helper resolves has no meaning outside it.
 pub(super) fn inside(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
+}
+
+/// The flag of a view that belongs to the root and is as read-only as that;
+/// what a mount of the caller's covers belongs to him.
+fn part(spec: &RunSpec, path: &Path) -> u32 {
+    match spec.mounts.iter().any(|mount| path.starts_with(&mount.target)) {
+        true => 0,
+        false => option::PART,
+    }
 }

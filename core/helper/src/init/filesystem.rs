@@ -23,7 +23,7 @@ use core::ffi::CStr;
 use super::{Inherited, at};
 use crate::builder;
 use crate::fault::{Call, Fault, Step};
-use crate::plan::{Kind, Plan, Record, flag, option, strict};
+use crate::plan::{Body, Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
 pub(crate) use tree::Stage;
@@ -59,8 +59,21 @@ pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>
         // What is not named is taken away.
         let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY | sys::MS_NODEV;
         sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, none))?;
+        for record in plan.records().filter(|record| record.kind == Kind::Overlay) {
+            if let Some(part) = part(record.body) {
+                let failed = failed(Call::Mount, record.index);
+                sys::mount(c"", part, c"", flags, c"").map_err(failed)?;
+            }
+        }
     }
     Ok(terminal)
+}
+
+/// Where an overlay is that is a part of the root, seen from the root.
+fn part<'p>(mut body: Body<'p>) -> Option<&'p CStr> {
+    let flags = body.u32()?;
+    let _source = body.string()?;
+    body.string().filter(|_| flags & option::PART != 0)
 }
 
 /// Who makes the mounts with a source.
