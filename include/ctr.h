@@ -275,6 +275,12 @@ typedef struct ctr_container_t ctr_container_t;
 typedef struct ctr_error_t ctr_error_t;
 
 /**
+ * A program that was executed in a container that ran. All threads may use
+ * it at the same time.
+ */
+typedef struct ctr_process_t ctr_process_t;
+
+/**
  * A state directory and a data directory. Any number may be open, also of
  * the same directories; all threads may use one at the same time.
  */
@@ -728,6 +734,112 @@ int ctr_container_take_fd(struct ctr_container_t *c,
                           int which,
                           int *fd,
                           struct ctr_error_t **err);
+
+/**
+ * Executes another program in a container that runs; returns as soon as it
+ * was executed.
+ *
+ * `proc` is an ExecSpec document of `len` bytes, JSON in UTF-8, for example
+ * `{"args": ["id"], "user": "nobody"}`; it needs no NUL. What it leaves out is
+ * as for the container's own program. `opts` may be NULL; `CTR_STDIO_LOG` is
+ * the container's alone. Everything is copied before the call returns.
+ *
+ * The program ends when its container ends, and when this process ends unless
+ * the document says `"detach": true`. `*out` is the caller's; free it with
+ * `ctr_process_free`, which never ends the program.
+ *
+ * Errors: as `ctr_run`; `CTR_E_NOT_RUNNING`, and `CTR_E_BUSY` if the container
+ * is paused.
+ */
+CTR_MUST_USE
+int ctr_container_exec(struct ctr_container_t *c,
+                       const char *proc,
+                       size_t len,
+                       const struct ctr_run_opts_t *opts,
+                       struct ctr_process_t **out,
+                       struct ctr_error_t **err);
+
+/**
+ * Opens a program of a container by its id, in any process: one that runs, or
+ * a detached one that has ended.
+ *
+ * `*out` is the caller's; free it with `ctr_process_free`. Errors:
+ * `CTR_E_NOT_FOUND`.
+ */
+CTR_MUST_USE
+int ctr_process_open(struct ctr_container_t *c,
+                     const char *id,
+                     struct ctr_process_t **out,
+                     struct ctr_error_t **err);
+
+/**
+ * Frees a handle. Never ends the program. NULL is allowed. No other thread may
+ * be using it.
+ */
+void ctr_process_free(struct ctr_process_t *p);
+
+/**
+ * The id: 32 hexadecimal digits.
+ *
+ * Lives as long as the handle. Empty for NULL.
+ */
+const char *ctr_process_id(const struct ctr_process_t *p);
+
+/**
+ * Waits until the program has ended, as `ctr_wait` does. Processes that it has
+ * left behind go on, unless it was ended. Figures that are only measured for
+ * the container as a whole are `CTR_UNKNOWN`. `ex` may be NULL; set `ex->size`
+ * before.
+ *
+ * Errors: stage `wait` if waiting itself fails.
+ */
+CTR_MUST_USE
+int ctr_process_wait(struct ctr_process_t *p,
+                     int64_t timeout_ms,
+                     struct ctr_exit_t *ex,
+                     struct ctr_error_t **err);
+
+/**
+ * Sends a signal to the program. SIGKILL ends it with all that descends from
+ * it: its session, and the children of its children. `flags` must be 0.
+ *
+ * Errors: `CTR_E_NOT_RUNNING` if it has ended, `CTR_E_INVALID` for a signal
+ * that does not exist.
+ */
+CTR_MUST_USE
+int ctr_process_kill(struct ctr_process_t *p,
+                     int sig,
+                     uint32_t flags,
+                     struct ctr_error_t **err);
+
+/**
+ * A descriptor for event loops: readable once the program has ended, and from
+ * then on. Only poll it.
+ *
+ * `*fd` is the caller's, close-on-exec; close it with `close`.
+ */
+CTR_MUST_USE int ctr_process_event_fd(struct ctr_process_t *p, int *fd, struct ctr_error_t **err);
+
+/**
+ * The pidfd of the program.
+ *
+ * `*fd` is the caller's, close-on-exec. Errors: `CTR_E_NOT_RUNNING` if it had
+ * ended when it was opened.
+ */
+CTR_MUST_USE int ctr_process_pidfd(struct ctr_process_t *p, int *fd, struct ctr_error_t **err);
+
+/**
+ * Takes the caller's end of a stream that was made for it, as
+ * `ctr_container_take_fd` does; each can be taken once.
+ *
+ * `*fd` is the caller's, close-on-exec, blocking. Errors: `CTR_E_NOT_FOUND` if
+ * there is no such stream or it was taken.
+ */
+CTR_MUST_USE
+int ctr_process_take_fd(struct ctr_process_t *p,
+                        int which,
+                        int *fd,
+                        struct ctr_error_t **err);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -9,6 +9,7 @@
 //! with its host process.
 
 mod descriptor;
+mod exec;
 mod held;
 mod info;
 mod life;
@@ -29,6 +30,7 @@ use once_cell::sync::OnceCell;
 use held::Held;
 use life::Life;
 
+pub use exec::Exec;
 pub use info::{Info, RootMount, Status};
 pub use log::{LogEntry, LogReader, LogStream};
 pub use output::Output;

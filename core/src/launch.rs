@@ -12,11 +12,13 @@
 mod degraded;
 mod describe;
 mod devices;
+pub(crate) mod exec;
 mod filesystem;
 #[cfg(fuzzing)]
 pub mod fuzz;
 pub(crate) mod groups;
 mod landlock;
+mod mounts;
 mod oci;
 mod root;
 mod seccomp;
@@ -47,7 +49,7 @@ use crate::process::{self, Process};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Upper};
 use crate::spec::{Degraded, Network, Root, RunSpec, Writable};
-use crate::state::{Created, Meta, RootMount, StateDir};
+use crate::state::{Created, ExecBasis, Meta, RootMount, StateDir};
 use crate::sys;
 use crate::userns::Users;
 use devices::Devices;
@@ -329,6 +331,15 @@ fn meta(start: &Start<'_>, upper: &Upper) -> Result<Meta> {
             Upper::Disk(path) | Upper::Copy(path) | Upper::Nowhere(path) => Some(path.clone()),
         },
         stop_signal: process.stop_signal,
+        exec: ExecBasis {
+            namespaces: match upper {
+                Upper::Nowhere(_) => 0,
+                _ => describe::namespaces(spec, start.users, &setup.groups),
+            },
+            env: process.given.clone(),
+            cwd: process.cwd.clone().into_os_string().into(),
+            user: process.user.clone(),
+        },
         spec: serde_json::from_str(&document).unwrap_or_default(),
     })
 }

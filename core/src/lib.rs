@@ -64,7 +64,7 @@ mod tree;
 #[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]
 mod sys;
 
-pub use container::{Container, Info, Output, RootMount, Status};
+pub use container::{Container, Exec, Info, Output, RootMount, Status};
 pub use error::{Error, ErrorKind, Result, Stage};
 pub use launch::{RunOptions, Stdio};
 pub use runtime::{Runtime, RuntimeOptions};

@@ -19,6 +19,7 @@ mod passwd;
 mod user;
 mod who;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -26,7 +27,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::unistd::{SysconfVar, sysconf};
 use oci_spec::image::Config;
 
-use crate::spec::{RunSpec, signal_number};
+use crate::spec::{RunSpec, Text, signal_number};
 use crate::{Error, Result, Stage};
 
 /// What the helper executes, as whom and where.
@@ -39,8 +40,13 @@ pub(crate) struct Process {
     pub(crate) programs: Vec<OsString>,
     /// Variables as `NAME=value`, each name once.
     pub(crate) env: Vec<OsString>,
+    /// What image and caller have said of variables, for later programs of the
+    /// container; `None` removes one.
+    pub(crate) given: BTreeMap<String, Option<Text>>,
     /// Working directory inside: absolute, without `.` and `..`.
     pub(crate) cwd: PathBuf,
+    /// The user as the caller or the image names it.
+    pub(crate) user: String,
     /// User id inside.
     pub(crate) uid: u32,
     /// Group id inside.
@@ -77,6 +83,7 @@ pub(crate) fn resolve(
     let host = |name: &str| std::env::var_os(name);
     let env = environment::merge(spec, of_image, hostname, user.home.as_os_str(), host)?;
     let programs = argv::programs(&args[0], env.get("PATH"))?;
+    let given = env.given().clone();
     let env = env.into_strings();
     check_strings("argument", &args)?;
     check_strings("variable", &env)?;
@@ -85,7 +92,9 @@ pub(crate) fn resolve(
         args,
         programs,
         env,
+        given,
         cwd,
+        user: wanted.to_owned(),
         uid: user.uid,
         gid: user.gid,
         groups: user.groups,

@@ -9,17 +9,20 @@
 //! | `config.json` | host, before the start | the plan as an OCI runtime document |
 //! | `status.json` | helper, at exec | process ids of helper and pid 1 |
 //! | `exit.json` | host empty, helper once | the exit record |
+//! | `exec/` | host, helpers of their own | further programs, each with a directory like this one ([`exec`]) |
 //! | `log`, `log.1` | helper | output of a container that nobody reads from |
 //!
 //! What will be made is recorded before it is made, so whatever a crash
 //! leaves, the next opening of the state directory finds and removes
 //! ([`sweep`]). A directory appears under its final name with its lock held.
 
+mod exec;
+mod lock;
 mod meta;
 mod name;
 mod sweep;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -29,8 +32,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
+use lock::Held;
 pub use meta::RootMount;
-pub(crate) use meta::{Meta, Pids};
+
+pub(crate) use exec::{ExecDir, ExecMeta};
+pub(crate) use meta::{ExecBasis, Meta, Pids};
 pub(crate) use sweep::{bury, sweep};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
@@ -54,48 +60,6 @@ pub(crate) struct Created {
     pub(crate) exit: File,
     /// The empty file of the process ids.
     pub(crate) status: File,
-}
-
-/// A lock on a directory. It is given back when dropped, not only by closing
-/// the file: a descriptor that another process has inherited would keep it.
-#[derive(Debug)]
-struct Held(File);
-
-impl Held {
-    fn shared(path: &Path) -> Result<Held> {
-        Held::with(path, File::lock_shared)
-    }
-
-    fn alone(path: &Path) -> Result<Held> {
-        Held::with(path, File::lock)
-    }
-
-    /// `None`: somebody else has it.
-    fn if_free(path: &Path) -> Result<Option<Held>> {
-        let file = File::open(path).map_err(|error| io("open", path, error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Held(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(io("flock", path, error)),
-        }
-    }
-
-    fn with(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> Result<Held> {
-        let file = File::open(path).map_err(|error| io("open", path, error))?;
-        // A host may have signal handlers without SA_RESTART.
-        while let Err(error) = lock(&file) {
-            if error.kind() != IoErrorKind::Interrupted {
-                return Err(io("flock", path, error));
-            }
-        }
-        Ok(Held(file))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
 }
 
 fn io(call: &str, path: &Path, error: std::io::Error) -> Error {
@@ -128,26 +92,11 @@ impl StateDir {
     }
 
     fn fill(new: &Path, meta: &Meta) -> Result<(OwnedFd, File, File)> {
-        let lock = Self::locked(new)?;
+        let lock = lock::make_locked(new)?;
         let mut file = create(&new.join("meta.json"))?;
         file.write_all(&meta.to_json()?)
             .map_err(|error| io("write", &new.join("meta.json"), error))?;
         Ok((lock, reserved(&new.join("exit.json"))?, reserved(&new.join("status.json"))?))
-    }
-
-    /// Makes the directory with its lock held. The lock of the directory above
-    /// is shared meanwhile: whoever has it for itself ([`sweep`]) knows that
-    /// what is not locked then belongs to nobody.
-    fn locked(new: &Path) -> Result<OwnedFd> {
-        let above = new.parent().unwrap_or(new);
-        let _making = Held::shared(above)?;
-        DirBuilder::new().mode(0o700).create(new).map_err(|error| io("mkdir", new, error))?;
-        let lock = OwnedFd::from(create(&new.join("lock"))?);
-        let failed = |errno| Error::sys(Stage::State, format!("flock({new:?})"), errno);
-        match sys::try_lock(lock.as_fd()).map_err(failed)? {
-            true => Ok(lock),
-            false => Err(failed(Errno::EWOULDBLOCK)),
-        }
     }
 
     /// The directory of a container that is there already.
@@ -199,20 +148,9 @@ impl StateDir {
         })
     }
 
-    /// Whether the container has a helper, or is being made just now. The lock
-    /// is shared for the look: of two that look at once neither must take the
-    /// other for a helper, because process ids are used again.
+    /// Whether the container has a helper, or is being made just now.
     pub(crate) fn has_helper(&self) -> Result<bool> {
-        let path = self.path.join("lock");
-        let file = File::open(&path).map_err(|error| match error.kind() {
-            IoErrorKind::NotFound => no_such(&self.path),
-            _ => io("open", &path, error),
-        })?;
-        match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(io("flock", &path, error)),
-        }
+        lock::is_held(&self.path)?.ok_or_else(|| no_such(&self.path))
     }
 
     /// Removes all of a container without processes. The directory goes last:

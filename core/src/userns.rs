@@ -154,6 +154,23 @@ impl Users {
         Ok(Users { uids: uids.to_vec(), gids: gids.to_vec(), writer })
     }
 
+    /// The namespace that the process `pid` lives in.
+    ///
+    /// # Errors
+    /// Stage `user` if /proc does not say it.
+    pub(crate) fn of_process(pid: i32) -> Result<Users> {
+        let directory = Path::new("/proc").join(pid.to_string());
+        let path = directory.join("setgroups");
+        let setgroups = fs::read_to_string(&path)
+            .map_err(|error| Error::io(Stage::User, format!("read({path:?})"), error))?;
+        let writer = match setgroups.trim_end() {
+            "deny" => Writer::Single,
+            _ => Writer::Root { builder: false },
+        };
+        let uids = ranges(&directory.join("uid_map"))?;
+        Ok(Users { uids, gids: ranges(&directory.join("gid_map"))?, writer })
+    }
+
     /// Whether mounts are made by the host's root and shown with other ids.
     pub(crate) fn has_builder(&self) -> bool {
         self.writer == Writer::Root { builder: true }
@@ -225,12 +242,17 @@ impl Users {
         }
     }
 
-    /// Writes what makes the namespace.
-    pub(crate) fn write(&self, plan: &mut Plan) {
+    /// Writes what must be known of the namespace to live in it.
+    pub(crate) fn write_ids(&self, plan: &mut Plan) {
         plan.flag(flag::NO_SETGROUPS, !self.has_groups());
-        plan.flag(flag::BUILDER, self.has_builder());
         let root = self.host_uid(0).is_some() && self.host_gid(0).is_some();
         plan.flag(flag::ROOT_IDS, root);
+    }
+
+    /// Writes what makes the namespace.
+    pub(crate) fn write(&self, plan: &mut Plan) {
+        self.write_ids(plan);
+        plan.flag(flag::BUILDER, self.has_builder());
         let maps = [("uid_map", &self.uids), ("gid_map", &self.gids)];
         match &self.writer {
             Writer::Root { .. } => {}
@@ -290,13 +312,21 @@ fn inside(maps: &[IdMap], id: u32) -> Option<u32> {
 
 /// The ids of the caller's own user namespace, mapped as they are.
 fn present(name: &str) -> Result<Vec<IdMap>> {
-    let path = Path::new("/proc/self").join(name);
-    let text = fs::read_to_string(&path)
+    let mut maps = ranges(&Path::new("/proc/self").join(name))?;
+    for map in &mut maps {
+        map.host = map.container;
+    }
+    Ok(maps)
+}
+
+/// The map of a user namespace, as the reader's own one sees its other side.
+fn ranges(path: &Path) -> Result<Vec<IdMap>> {
+    let text = fs::read_to_string(path)
         .map_err(|error| Error::io(Stage::User, format!("read({path:?})"), error))?;
     let range = |line: &str| {
         let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
-        let (first, _outside, size) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        Some(IdMap { container: first, host: first, size })
+        let (container, host, size) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        Some(IdMap { container, host, size })
     };
     Ok(text.lines().filter_map(range).collect())
 }

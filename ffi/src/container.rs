@@ -110,7 +110,7 @@ pub unsafe extern "C" fn ctr_wait(
     unsafe { call(err, body) }
 }
 
-fn milliseconds(ms: i64, name: &str) -> Result<Duration, Error> {
+pub(crate) fn milliseconds(ms: i64, name: &str) -> Result<Duration, Error> {
     u64::try_from(ms)
         .map(Duration::from_millis)
         .map_err(|_| Error::invalid(format!("{name} is {ms}, expected 0 or more")))
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn ctr_container_kill(
     unsafe { call(err, body) }
 }
 
-fn known(flags: u32, all: u32) -> Result<(), Error> {
+pub(crate) fn known(flags: u32, all: u32) -> Result<(), Error> {
     match flags & !all {
         0 => Ok(()),
         unknown => Err(Error::unsupported(format!("flags: {unknown:#x} is unknown"))),

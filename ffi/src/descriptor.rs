@@ -59,12 +59,12 @@ fn failed(call: &str, errno: Errno) -> Error {
     libctr::Error::sys(libctr::Stage::Wait, call, errno).into()
 }
 
-fn duplicate(fd: BorrowedFd<'_>) -> Result<c_int, Error> {
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<c_int, Error> {
     fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3)).map_err(|errno| failed("fcntl(F_DUPFD_CLOEXEC)", errno))
 }
 
 /// What stands for a container that had ended before it was opened.
-fn always_readable() -> Result<c_int, Error> {
+pub(crate) fn always_readable() -> Result<c_int, Error> {
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     let event = EventFd::from_value_and_flags(1, flags)
         .map_err(|errno| failed("eventfd(1, EFD_CLOEXEC)", errno))?;
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn ctr_container_pidfd(
     unsafe { call(err, body) }
 }
 
-fn absent(message: String) -> Error {
+pub(crate) fn absent(message: String) -> Error {
     libctr::Error::new(libctr::Stage::State, libctr::ErrorKind::NotFound, message).into()
 }
 

@@ -40,6 +40,8 @@ pub mod container;
 
 pub mod descriptor;
 
+pub mod process;
+
 /// Major version of this header.
 pub const CTR_VERSION_MAJOR: u32 = 0;
 /// Minor version of this header.

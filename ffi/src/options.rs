@@ -4,12 +4,13 @@
 //! The pointers inside follow the contract of the header. Descriptors are
 //! duplicated before anything else happens; the caller's own stay open.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use libctr::spec::{RunSpec, Text};
+use libctr::spec::{ExecSpec, RunSpec, Text};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -132,6 +133,32 @@ impl Taken {
     }
 }
 
+/// A document that says which program runs, with which variables.
+pub(crate) trait Program {
+    fn set_args(&mut self, args: Vec<Text>);
+    fn set_env(&mut self, env: BTreeMap<String, Option<Text>>);
+}
+
+impl Program for RunSpec {
+    fn set_args(&mut self, args: Vec<Text>) {
+        self.args = args;
+    }
+
+    fn set_env(&mut self, env: BTreeMap<String, Option<Text>>) {
+        self.env = env;
+    }
+}
+
+impl Program for ExecSpec {
+    fn set_args(&mut self, args: Vec<Text>) {
+        self.args = args;
+    }
+
+    fn set_env(&mut self, env: BTreeMap<String, Option<Text>>) {
+        self.env = env;
+    }
+}
+
 impl RunOptions {
     /// Reads the options; what they say of the program goes into the document.
     ///
@@ -139,7 +166,7 @@ impl RunOptions {
     /// `pointer` is NULL or a structure of the caller.
     pub(crate) unsafe fn read(
         pointer: *const RunOptions,
-        spec: &mut RunSpec,
+        spec: &mut dyn Program,
     ) -> Result<Taken, Error> {
         // SAFETY: the caller's promise.
         let options = unsafe { input::sized(pointer, "opts") }?;
@@ -151,11 +178,11 @@ impl RunOptions {
         }
         // SAFETY: NULL or a list of strings.
         if let Some(argv) = unsafe { input::strings(options.argv) } {
-            spec.args = argv.into_iter().map(|text| bytes(text.to_bytes())).collect();
+            spec.set_args(argv.into_iter().map(|text| bytes(text.to_bytes())).collect());
         }
         // SAFETY: NULL or a list of strings.
         if let Some(envp) = unsafe { input::strings(options.envp) } {
-            spec.env = envp.into_iter().map(variable).collect::<Result<_, _>>()?;
+            spec.set_env(envp.into_iter().map(variable).collect::<Result<_, _>>()?);
         }
         let cancel = match options.flags & CTR_RUN_CANCEL_FD {
             0 => None,

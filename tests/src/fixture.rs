@@ -23,6 +23,30 @@ pub fn probe_path() -> &'static Path {
     Path::new(env!("LIBCTR_PROBE"))
 }
 
+/// The process id of a container's helper.
+///
+/// # Panics
+/// If the container does not run.
+#[must_use]
+pub fn helper(container: &Container) -> i32 {
+    number(container, "helper")
+}
+
+/// The process id, as the host sees it, of a container's program.
+///
+/// # Panics
+/// If the container does not run.
+#[must_use]
+pub fn program(container: &Container) -> i32 {
+    number(container, "program")
+}
+
+fn number(container: &Container, name: &str) -> i32 {
+    let text = std::fs::read_to_string(container.directory().join("status.json")).expect("status");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json[name].as_i64().and_then(|pid| pid.try_into().ok()).expect("process id")
+}
+
 /// A runtime of one test. When it is dropped nothing may be left.
 #[derive(Debug)]
 pub struct Fixture {

@@ -13,6 +13,8 @@
 //! the long loops. `make test-old-kernel` runs the same tests behind a filter
 //! (`src/bin/old_kernel.rs`).
 
+mod apart;
+pub mod exec;
 mod fixture;
 mod host;
 mod leaks;
@@ -21,8 +23,9 @@ pub mod outer;
 mod skip;
 mod user;
 
-pub use fixture::{Fixture, fixture, fixture_of_user, probe_path};
-pub use host::{HostState, session_keyring};
+pub use apart::{apart, place, unshare};
+pub use fixture::{Fixture, fixture, fixture_of_user, helper, probe_path, program};
+pub use host::{HostState, session_key, session_keyring};
 pub use skip::{
     as_root, as_user, images, in_vm, is_root, lacks, not_here, runs, skip, skip_as_user,
 };

@@ -140,6 +140,13 @@ fn handles_keep_their_promises() {
 }
 
 #[test]
+fn other_programs_of_a_container_have_handles_of_their_own() {
+    let Some(_turn) = fixture() else { return };
+    let place = Place::new();
+    assert_eq!(place.run(&place.compile("tests/exec.c"), &[]), "ok\n");
+}
+
+#[test]
 fn a_host_that_reaps_everything_never_meets_our_processes() {
     let Some(_turn) = fixture() else { return };
     let place = Place::new();

@@ -308,8 +308,9 @@ fn full_upper_layer_in_memory_is_bounded_by_the_memory_limit() {
     let mut spec = fixture.probe(&["fill", "/file"]);
     spec.limits.memory = Some(32 << 20);
     let exit = fixture.run(&spec).exit;
-    // Files in memory cannot be freed: the writer is killed.
-    assert_eq!((exit.outcome, exit.signal), (libctr::Outcome::OomKilled, Some(9)));
+    // Files in memory cannot be freed: so the disk is full before the writer
+    // is killed.
+    assert!(exit.success(), "{exit:?}");
 }
 
 #[test]

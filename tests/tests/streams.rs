@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 
-use libctr::{RunOptions, Stdio};
+use libctr::{ErrorKind, RunOptions, Stage, Stdio};
 use libctr_tests::fixture;
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -34,6 +34,36 @@ fn program_has_three_descriptors_whatever_the_host_leaks() {
     for number in leaked {
         nix::unistd::close(number).expect("close");
     }
+}
+
+#[test]
+fn working_directory_through_a_descriptor_is_refused() {
+    let Some(fixture) = fixture() else { return };
+    let start = |cwd: String, stdin: Stdio| {
+        let mut spec = fixture.probe(&["cwd"]);
+        spec.cwd = Some(cwd.into());
+        // The log has a directory of the host.
+        let (stdout, stderr) = (Stdio::Log, Stdio::Log);
+        fixture.runtime().run(&spec, RunOptions { stdin, stdout, stderr, ..Default::default() })
+    };
+    for number in 0..64 {
+        let path = format!("/proc/self/fd/{number}");
+        let error = start(path.clone(), Stdio::Null).expect_err("a directory of the host");
+        assert_eq!(error.stage(), Stage::Chdir, "{error}");
+        assert!(matches!(error.errno(), Some(2 | 13 | 20)), "{path}: {error}");
+    }
+    // Not even one that the caller gives.
+    let root = File::open(fixture.path()).expect("directory");
+    let error = start("/proc/self/fd/0".into(), Stdio::Fd(root.into())).expect_err("outside");
+    assert_eq!(
+        (error.stage(), error.kind(), error.errno()),
+        (Stage::Chdir, ErrorKind::NotFound, Some(2))
+    );
+    let text = "chdir: chdir(\"/proc/self/fd/0\"): ENOENT (No such file or directory)";
+    assert!(error.to_string().starts_with(text), "{error}");
+
+    let inside = start("/proc/self".into(), Stdio::Null).expect("a directory of the container");
+    assert!(inside.wait(None).expect("wait").expect("end").success());
 }
 
 #[test]

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use libctr::{Runtime, RuntimeOptions};
 
 use crate::commands::{
-    features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version, wait,
+    exec, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version,
+    wait,
 };
 use crate::generate;
 
@@ -87,6 +88,7 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(Box<run::Arguments>),
+    Exec(exec::Arguments),
     #[command(visible_alias = "ls")]
     Ps(ps::Arguments),
     Inspect(inspect::Arguments),

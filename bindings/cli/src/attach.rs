@@ -1,30 +1,68 @@
-//! Being attached to a container that runs: signals go there, streams that
+//! Being attached to a container that runs, or to a program in one: signals go there, streams that
 //! cannot be handed over are copied, until it has ended.
 
 mod pump;
 mod signals;
+mod streams;
 mod terminal;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use libctr::{Container, Error, ErrorKind, Exit, Stage};
+use libctr::{Container, Error, ErrorKind, Exec, Exit, Stage};
 use nix::errno::Errno;
 use nix::libc::{SIGHUP, SIGWINCH};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub(crate) use pump::Pump;
 pub(crate) use signals::Signals;
+pub(crate) use streams::{Streams, Wanted};
 pub(crate) use terminal::{Terminal, own, size};
 
 /// After the end, what is still in pipes is copied; a process outside the
 /// container may hold their other ends, and is waited for this long.
 const DRAIN: Duration = Duration::from_millis(100);
 
-/// A container and what connects it to the user.
-#[derive(Debug)]
+/// What runs: a container, or another program in one.
+pub(crate) trait Running {
+    fn event_fd(&self) -> Option<BorrowedFd<'_>>;
+    fn wait(&self) -> libctr::Result<Option<Exit>>;
+    fn kill(&self, signal: i32) -> libctr::Result<()>;
+    fn end_for_output(&self) -> libctr::Result<()>;
+    fn take_stream(&self, number: usize) -> Option<OwnedFd>;
+    fn take_terminal(&self) -> Option<OwnedFd>;
+}
+
+macro_rules! running {
+    ($of:ty) => {
+        impl Running for $of {
+            fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+                <$of>::event_fd(self)
+            }
+            fn wait(&self) -> libctr::Result<Option<Exit>> {
+                <$of>::wait(self, None)
+            }
+            fn kill(&self, signal: i32) -> libctr::Result<()> {
+                <$of>::kill(self, signal)
+            }
+            fn end_for_output(&self) -> libctr::Result<()> {
+                <$of>::end_for_output(self)
+            }
+            fn take_stream(&self, number: usize) -> Option<OwnedFd> {
+                <$of>::take_stream(self, number)
+            }
+            fn take_terminal(&self) -> Option<OwnedFd> {
+                <$of>::take_terminal(self)
+            }
+        }
+    };
+}
+running!(Container);
+running!(Exec);
+
+/// What runs and what connects it to the user.
 pub(crate) struct Attached<'a> {
-    pub(crate) container: &'a Container,
+    pub(crate) running: &'a dyn Running,
     pub(crate) signals: &'a Signals,
     /// The user's terminal, if the container has one of its own.
     pub(crate) terminal: Option<Terminal>,
@@ -58,7 +96,7 @@ impl Attached<'_> {
         self.drain()?;
         // The user's terminal is as it was before anything else is written.
         drop(self.terminal.take());
-        Ok(self.container.wait(None)?.unwrap_or_else(Exit::lost))
+        Ok(self.running.wait()?.unwrap_or_else(Exit::lost))
     }
 
     /// Copies what the container has left in its streams.
@@ -82,7 +120,7 @@ impl Attached<'_> {
 
     /// Waits for something to happen, and lets the pumps do their step.
     fn poll(&mut self, is_running: bool) -> libctr::Result<Ready> {
-        let event = self.container.event_fd().filter(|_| is_running);
+        let event = self.running.event_fd().filter(|_| is_running);
         let mut wanted: Vec<Option<(BorrowedFd<'_>, PollFlags)>> = vec![
             event.map(|fd| (fd, PollFlags::POLLIN)),
             Some((self.signals.all(), PollFlags::POLLIN)),
@@ -109,7 +147,7 @@ impl Attached<'_> {
             }
         }
         // A handle without a descriptor is one of a container that has ended.
-        let ended = ready[0] || self.container.event_fd().is_none();
+        let ended = ready[0] || self.running.event_fd().is_none();
         Ok(Ready { ended, signal: ready[1], copied })
     }
 
@@ -118,7 +156,7 @@ impl Attached<'_> {
             match (&self.terminal, signal) {
                 (Some(terminal), SIGWINCH) => terminal.follow_size()?,
                 (None, SIGWINCH) => {}
-                _ => ignore_ended(self.container.kill(signal))?,
+                _ => ignore_ended(self.running.kill(signal))?,
             }
         }
         Ok(())
@@ -128,11 +166,11 @@ impl Attached<'_> {
     /// too much, or that its terminal has nobody behind it.
     fn tell_program(&self) -> libctr::Result<bool> {
         if self.outputs.iter().any(Pump::is_overflown) {
-            ignore_ended(self.container.end_for_output())?;
+            ignore_ended(self.running.end_for_output())?;
             return Ok(true);
         }
         if self.terminal.is_some() && self.outputs.iter().any(Pump::is_broken) {
-            ignore_ended(self.container.kill(SIGHUP))?;
+            ignore_ended(self.running.kill(SIGHUP))?;
             return Ok(true);
         }
         Ok(false)

@@ -1,5 +1,6 @@
 //! One file for each command: its arguments and what it does.
 
+pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod image;
 pub(crate) mod inspect;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitStatus> {
     let global = &cli.global;
     match &cli.command {
         Command::Run(arguments) => run::run(global, arguments),
+        Command::Exec(arguments) => exec::run(global, arguments),
         Command::Ps(arguments) => ps::run(global, arguments),
         Command::Inspect(arguments) => inspect::run(global, arguments),
         Command::Logs(arguments) => logs::run(global, arguments),

@@ -119,6 +119,11 @@ pub(crate) fn usage(error: &clap::Error, format: Format) -> ExitStatus {
     ExitStatus::Failure
 }
 
+/// An option whose value is wrong in a way that the parser cannot see.
+pub(crate) fn wrong(option: &str, message: impl std::fmt::Display) -> Error {
+    Error::invalid(Stage::Spec, format!("{option}: {message}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{object, sentence};

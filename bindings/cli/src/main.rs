@@ -12,6 +12,7 @@ mod failure;
 mod generate;
 mod output;
 mod quantity;
+mod variables;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -111,6 +111,9 @@ calls! {
     Fchownat = 51 "fchownat",
     Seccomp = 52 "seccomp",
     Chroot = 53 "chroot",
+    Setns = 54 "setns",
+    PidfdOpen = 55 "pidfd_open",
+    Fcntl = 56 "fcntl",
 }
 
 impl Step {
@@ -186,7 +189,7 @@ mod tests {
                 assert_eq!(Fault::from_bytes(fault.to_bytes()), fault);
                 let known = fault.step != Step::Unknown;
                 assert_eq!(known, (1..=7).contains(&step), "step {step}");
-                assert_eq!(fault.call != Call::Unknown, (1..=53).contains(&call), "call {call}");
+                assert_eq!(fault.call != Call::Unknown, (1..=56).contains(&call), "call {call}");
             }
         }
     }

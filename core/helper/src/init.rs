@@ -9,15 +9,15 @@
 //! step: the program is its child, orphans are reaped, signals are passed on.
 //! Without it, this process itself becomes the program.
 
-mod cgroup;
-mod chdir;
-mod exec;
+pub(crate) mod cgroup;
+pub(crate) mod chdir;
+pub(crate) mod exec;
 pub(crate) mod filesystem;
-mod filter;
-mod landlock;
+pub(crate) mod filter;
+pub(crate) mod landlock;
 mod network;
 mod reaper;
-mod user;
+pub(crate) mod user;
 
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Field, Plan, flag};
@@ -48,7 +48,7 @@ impl Inherited {
 
 /// From here on the end of the monitor ends this process. If the monitor has
 /// gone before, no signal comes any more, but then nobody reads the faults.
-fn end_with_monitor(inherited: &Inherited) -> sys::Result<()> {
+pub(crate) fn end_with_monitor(inherited: &Inherited) -> sys::Result<()> {
     sys::die_with_parent()?;
     let mut watches = [Watch { fd: inherited.monitor.borrow().0, events: 0, ready: 0 }];
     sys::poll(&mut watches, Some(0))?;
@@ -102,9 +102,15 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     if plan.has(flag::INIT) {
         reaper::split(plan, inherited)?;
     }
-    exec::session(plan, terminal.as_ref())?;
+    exec::session(terminal.as_ref().map(Fd::borrow))?;
+    exec::streams(plan, terminal.as_ref())?;
+    exec::limits(plan)?;
     user::become_user(plan, inherited)?;
+    // A change of ids has put it back to what the machine says for such
+    // processes (proc_sys_fs(5), suid_dumpable).
+    sys::not_dumpable().map_err(at(Step::User, Call::Prctl, none))?;
     landlock::restrict(&rulesets)?;
+    sys::close_all_but(&[inherited.monitor.borrow().0]);
     chdir::enter(plan)?;
     // From here on an end of this process counts as the program's own. The
     // monitor learns its process id from the packet.

@@ -33,7 +33,7 @@ macro_rules! program {
         mod $name;
     )*};
 }
-program! { builder init job monitor sys userns }
+program! { builder init job join monitor sys userns }
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ mod builder;
 mod fault;
 mod init;
 mod job;
+mod join;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod message;
 mod monitor;
@@ -25,7 +26,7 @@ mod userns;
 
 use core::ffi::CStr;
 
-use plan::{Field, Plan};
+use plan::{Field, Plan, job as kinds};
 use sys::BorrowedFd;
 
 unsafe extern "C" {
@@ -46,6 +47,7 @@ fn begin(argument: Option<&CStr>) -> ! {
             settle(plan, BorrowedFd(number));
             match plan.get(Field::Job) {
                 None => monitor::run(plan),
+                Some(kinds::EXEC) => join::run(plan),
                 Some(job) => job::run(plan, job),
             }
         }

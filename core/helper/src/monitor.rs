@@ -4,12 +4,12 @@
 //! It stays in the host's namespaces and outside the container's groups, in a
 //! session of its own, with no descriptor of the host but those of the plan.
 
-mod groups;
-mod lifeline;
+pub(crate) mod groups;
+pub(crate) mod lifeline;
 mod log;
 pub(crate) mod number;
-mod oom;
-mod record;
+pub(crate) mod oom;
+pub(crate) mod record;
 pub(crate) mod remove;
 mod start;
 
@@ -215,17 +215,13 @@ impl Monitor {
     }
 
     fn obey(&mut self) {
-        // struct signalfd_siginfo: the signal is the first word, si_int the
-        // word at byte 44.
-        let mut info = [0_u8; 128];
-        while sys::read(self.control.borrow(), &mut info) == Ok(128) {
-            let word = |at: usize| info.get(at..).and_then(|rest| rest.first_chunk()).copied().map(i32::from_le_bytes);
-            match (word(0), word(44).and_then(Control::from_value)) {
-                (Some(sys::SIGTERM), _) | (Some(Control::SIGNAL), Some(Control::Cancel)) => {
+        while let Some((signal, value)) = sys::queued(self.control.borrow()) {
+            match (signal, Control::from_value(value)) {
+                (sys::SIGTERM, _) | (Control::SIGNAL, Some(Control::Cancel)) => {
                     self.end(Reason::Cancelled);
                 }
-                (Some(Control::SIGNAL), Some(Control::OutputLimit)) => self.end(Reason::OutputLimit),
-                (Some(Control::SIGNAL), Some(Control::Kill)) => {
+                (Control::SIGNAL, Some(Control::OutputLimit)) => self.end(Reason::OutputLimit),
+                (Control::SIGNAL, Some(Control::Kill)) => {
                     self.reason.get_or_insert(Reason::Killed);
                     self.kill();
                 }

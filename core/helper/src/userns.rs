@@ -12,6 +12,9 @@ use crate::monitor::number;
 use crate::plan::{Field, Kind, Plan, flag};
 use crate::sys::{self, BorrowedFd, CLONE_NEWUSER, Errno, Fd, Fork, POLLIN, Pointers, Watch};
 
+/// The type of procfs (linux/magic.h).
+const PROC: u64 = 0x9fa0;
+
 /// What the parent sends when the maps are written.
 const GO: &[u8] = b"g";
 
@@ -59,6 +62,10 @@ fn write(pid: &CStr, name: &CStr, contents: &CStr) -> sys::Result<()> {
     let proc = sys::open(Fd::CWD, c"/proc", flags, 0)?;
     let process = sys::open(proc.borrow(), pid, flags, 0)?;
     let file = sys::open(process.borrow(), name, sys::O_WRONLY, 0)?;
+    // What is mounted there may be anything.
+    if sys::file_system_type(file.borrow())? != PROC {
+        return Err(Errno::EXDEV);
+    }
     sys::write_all(file.borrow(), contents.to_bytes())
 }
 
@@ -102,13 +109,18 @@ fn tool(mut body: crate::plan::Body<'static>, pid: &CStr, index: u16) -> Result<
 /// Child: waits for the maps, then takes the ids 0 if there are any, and no
 /// groups but those.
 pub(crate) fn enter(plan: Plan<'_>, parent: BorrowedFd) -> Result<(), Fault> {
-    let none = Fault::NO_RECORD;
     let mut go = [0_u8; 1];
     match await_packet(parent, &mut go) {
         Ok(packet) if packet.length == 1 => {}
         // Nobody is there to hear a fault.
         _ => sys::exit(125),
     }
+    take_root_ids(plan)
+}
+
+/// Takes the ids 0 of this user namespace, if it has them.
+pub(crate) fn take_root_ids(plan: Plan<'_>) -> Result<(), Fault> {
+    let none = Fault::NO_RECORD;
     if plan.has(flag::ROOT_IDS) {
         sys::setresgid(0).map_err(failed(Call::Setresgid, none))?;
         if !plan.has(flag::NO_SETGROUPS) {

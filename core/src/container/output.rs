@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use libctr_helper::message::Control;
@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::Container;
 use crate::error::{Error, Result, Stage};
-use crate::spec::{Keep, Limits};
+use crate::spec::{ExecLimits, Keep, Limits};
 use crate::sys;
 use crate::wait::Exit;
 
@@ -43,6 +43,32 @@ const DRAIN: Duration = Duration::from_millis(100);
 /// How often a caller who may want to stop is asked.
 const ASK: Duration = Duration::from_millis(100);
 
+/// What runs and may write: a container, or one program in it.
+pub(super) trait Running {
+    fn take_stream(&self, number: usize) -> Option<OwnedFd>;
+    fn event_fd(&self) -> Option<BorrowedFd<'_>>;
+    fn wait(&self, timeout: Option<Duration>) -> Result<Option<Exit>>;
+    fn control(&self, control: Control) -> Result<()>;
+}
+
+/// How much is kept, and of which end.
+pub(super) struct Bound {
+    output: Option<u64>,
+    keep: Keep,
+}
+
+impl From<&Limits> for Bound {
+    fn from(limits: &Limits) -> Bound {
+        Bound { output: limits.output, keep: limits.keep }
+    }
+}
+
+impl From<&ExecLimits> for Bound {
+    fn from(limits: &ExecLimits) -> Bound {
+        Bound { output: limits.output, keep: limits.keep }
+    }
+}
+
 impl Container {
     /// Writes `input` to the program's standard input, reads its outputs
     /// until they end, and waits. Streams that are no pipes of this handle
@@ -52,7 +78,8 @@ impl Container {
     /// # Errors
     /// Stage `wait` if reading or waiting fails.
     pub fn output(&self, input: &[u8], limits: &Limits) -> Result<Output> {
-        self.collect(input, limits, None)
+        self.owned()?;
+        collect(self, input, &Bound::from(limits), None)
     }
 
     /// As [`Container::output`], for callers who must look after something
@@ -69,59 +96,8 @@ impl Container {
         limits: &Limits,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Output> {
-        self.collect(input, limits, Some(stop))
-    }
-
-    fn collect(
-        &self,
-        input: &[u8],
-        limits: &Limits,
-        mut stop: Option<&mut dyn FnMut() -> bool>,
-    ) -> Result<Output> {
         self.owned()?;
-        let mut feed = Feed::new(self.take_stream(0), input)?;
-        let mut sinks =
-            [Sink::new(self.take_stream(1), limits)?, Sink::new(self.take_stream(2), limits)?];
-        let mut ended: Option<Instant> = None;
-        // A program that closes its outputs, or has none here, may still read.
-        while feed.pipe.is_some() || sinks.iter().any(|sink| sink.pipe.is_some()) {
-            self.ask(&mut stop);
-            if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
-                break;
-            }
-            let [ready_feed, ready_helper, ready_out, ready_err] =
-                self.poll(&feed, &sinks, ended.is_some(), stop.is_some())?;
-            if ready_feed {
-                feed.write();
-            }
-            if ready_helper && ended.is_none() {
-                ended = Some(Instant::now());
-            }
-            for (sink, ready) in sinks.iter_mut().zip([ready_out, ready_err]) {
-                if ready && sink.read()? && limits.keep == Keep::Head {
-                    // It may have ended by itself meanwhile.
-                    let _ = self.control(Control::OutputLimit);
-                }
-            }
-        }
-        drop(feed);
-        while stop.is_some() && self.wait(Some(ASK))?.is_none() {
-            self.ask(&mut stop);
-        }
-        let exit = self.wait(None)?.unwrap_or_else(Exit::lost);
-        let [out, err] = sinks;
-        let (stdout, stdout_lost) = out.finish();
-        let (stderr, stderr_lost) = err.finish();
-        Ok(Output { stdout, stderr, stdout_lost, stderr_lost, exit })
-    }
-
-    /// Asks the caller, until he wants to stop, whether he does.
-    fn ask(&self, stop: &mut Option<&mut dyn FnMut() -> bool>) {
-        if stop.as_mut().is_some_and(|stop| stop()) {
-            *stop = None;
-            // It may have ended by itself meanwhile.
-            let _ = self.control(Control::Cancel);
-        }
+        collect(self, input, &Bound::from(limits), Some(stop))
     }
 
     /// Ends the container because it wrote more than `limits.output`; the
@@ -134,40 +110,108 @@ impl Container {
         self.owned()?;
         self.control(Control::OutputLimit)
     }
+}
 
-    /// Which of the descriptors are ready.
-    fn poll(
-        &self,
-        feed: &Feed<'_>,
-        sinks: &[Sink; 2],
-        ended: bool,
-        asks: bool,
-    ) -> Result<[bool; 4]> {
-        let wanted = [
-            (feed.pipe.as_ref().map(File::as_fd), PollFlags::POLLOUT),
-            (self.event_fd().filter(|_| !ended), PollFlags::POLLIN),
-            (sinks[0].pipe.as_ref().map(File::as_fd), PollFlags::POLLIN),
-            (sinks[1].pipe.as_ref().map(File::as_fd), PollFlags::POLLIN),
-        ];
-        let mut fds: Vec<PollFd<'_>> =
-            wanted.iter().filter_map(|(fd, flags)| Some(PollFd::new((*fd)?, *flags))).collect();
-        let patience = match (ended, asks) {
-            (true, _) => PollTimeout::from(10_u8),
-            (false, true) => crate::wait::patience(Instant::now().checked_add(ASK)),
-            (false, false) => PollTimeout::NONE,
-        };
-        match nix::poll::poll(&mut fds, patience) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => return Ok([false; 4]),
-            Err(errno) => {
-                return Err(Error::sys(Stage::Wait, "poll(streams of the container)", errno));
+impl Running for Container {
+    fn take_stream(&self, number: usize) -> Option<OwnedFd> {
+        Container::take_stream(self, number)
+    }
+
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        Container::event_fd(self)
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<Option<Exit>> {
+        Container::wait(self, timeout)
+    }
+
+    fn control(&self, control: Control) -> Result<()> {
+        Container::control(self, control)
+    }
+}
+
+/// Collects what something writes until it has ended.
+pub(super) fn collect(
+    of: &dyn Running,
+    input: &[u8],
+    bound: &Bound,
+    mut stop: Option<&mut dyn FnMut() -> bool>,
+) -> Result<Output> {
+    let mut feed = Feed::new(of.take_stream(0), input)?;
+    let mut sinks = [Sink::new(of.take_stream(1), bound)?, Sink::new(of.take_stream(2), bound)?];
+    let mut ended: Option<Instant> = None;
+    // A program that closes its outputs, or has none here, may still read.
+    while feed.pipe.is_some() || sinks.iter().any(|sink| sink.pipe.is_some()) {
+        ask(of, &mut stop);
+        if ended.is_some_and(|ended| ended.elapsed() > DRAIN) {
+            break;
+        }
+        let [ready_feed, ready_helper, ready_out, ready_err] =
+            poll(of, &feed, &sinks, ended.is_some(), stop.is_some())?;
+        if ready_feed {
+            feed.write();
+        }
+        if ready_helper && ended.is_none() {
+            ended = Some(Instant::now());
+        }
+        for (sink, ready) in sinks.iter_mut().zip([ready_out, ready_err]) {
+            if ready && sink.read()? && bound.keep == Keep::Head {
+                // It may have ended by itself meanwhile.
+                let _ = of.control(Control::OutputLimit);
             }
         }
-        let mut polled = fds.iter();
-        Ok(wanted.map(|(fd, _)| {
-            fd.is_some() && polled.next().is_some_and(|fd| fd.any().unwrap_or(true))
-        }))
     }
+    drop(feed);
+    while stop.is_some() && of.wait(Some(ASK))?.is_none() {
+        ask(of, &mut stop);
+    }
+    let exit = of.wait(None)?.unwrap_or_else(Exit::lost);
+    let [out, err] = sinks;
+    let (stdout, stdout_lost) = out.finish();
+    let (stderr, stderr_lost) = err.finish();
+    Ok(Output { stdout, stderr, stdout_lost, stderr_lost, exit })
+}
+
+/// Asks the caller, until he wants to stop, whether he does.
+fn ask(of: &dyn Running, stop: &mut Option<&mut dyn FnMut() -> bool>) {
+    if stop.as_mut().is_some_and(|stop| stop()) {
+        *stop = None;
+        // It may have ended by itself meanwhile.
+        let _ = of.control(Control::Cancel);
+    }
+}
+
+/// Which of the descriptors are ready.
+fn poll(
+    of: &dyn Running,
+    feed: &Feed<'_>,
+    sinks: &[Sink; 2],
+    ended: bool,
+    asks: bool,
+) -> Result<[bool; 4]> {
+    let wanted = [
+        (feed.pipe.as_ref().map(File::as_fd), PollFlags::POLLOUT),
+        (of.event_fd().filter(|_| !ended), PollFlags::POLLIN),
+        (sinks[0].pipe.as_ref().map(File::as_fd), PollFlags::POLLIN),
+        (sinks[1].pipe.as_ref().map(File::as_fd), PollFlags::POLLIN),
+    ];
+    let mut fds: Vec<PollFd<'_>> =
+        wanted.iter().filter_map(|(fd, flags)| Some(PollFd::new((*fd)?, *flags))).collect();
+    let patience = match (ended, asks) {
+        (true, _) => PollTimeout::from(10_u8),
+        (false, true) => crate::wait::patience(Instant::now().checked_add(ASK)),
+        (false, false) => PollTimeout::NONE,
+    };
+    match nix::poll::poll(&mut fds, patience) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok([false; 4]),
+        Err(errno) => {
+            return Err(Error::sys(Stage::Wait, "poll(streams of the container)", errno));
+        }
+    }
+    let mut polled = fds.iter();
+    Ok(wanted
+        .map(|(fd, _)| fd.is_some() && polled.next().is_some_and(|fd| fd.any().unwrap_or(true))))
 }
 
 fn nonblocking(pipe: Option<OwnedFd>) -> Result<Option<File>> {
@@ -217,15 +261,15 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(pipe: Option<OwnedFd>, limits: &Limits) -> Result<Sink> {
+    fn new(pipe: Option<OwnedFd>, bound: &Bound) -> Result<Sink> {
         let limit =
-            limits.output.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+            bound.output.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Sink {
             pipe: nonblocking(pipe)?,
             kept: VecDeque::new(),
             lost: 0,
             limit,
-            keep: limits.keep,
+            keep: bound.keep,
         })
     }
 

@@ -12,7 +12,11 @@ use crate::error::{Error, ErrorKind, Stage};
 /// The error that a fault stands for.
 pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
     if fault.call == Call::Died {
-        let message = "pid 1 was killed before the program was executed";
+        let joins = plan::Plan::new(bytes).is_some_and(|plan| plan.get(Field::Join).is_some());
+        let message = match joins {
+            true => "the program was killed before it was executed",
+            false => "pid 1 was killed before the program was executed",
+        };
         return Error::new(Stage::Launch, ErrorKind::SetupFailed, message)
             .with_hint("is the memory limit too small?");
     }
@@ -30,11 +34,6 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         return error.with_kind(ErrorKind::Unsupported).with_hint(hint);
     }
     match (stage, fault.call, errno) {
-        (_, call, Errno::ENOSYS) if since(call).is_some() => error.with_hint(format!(
-            "{} came with Linux {}; a filter around this process may refuse it too",
-            call.name(),
-            since(call).unwrap_or_default()
-        )),
         (Stage::Filesystem, Call::PivotRoot, Errno::EINVAL) => error
             .with_kind(ErrorKind::Unsupported)
             .with_hint("the root directory of this process must be a mount: is it in a chroot?"),
@@ -50,6 +49,12 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
+        (Stage::Chdir, Call::Chdir, Errno::ELOOP | Errno::EXDEV) => error
+            .with_kind(ErrorKind::InvalidInput)
+            .with_hint("a link of /proc to an open file is no working directory"),
+        (Stage::Filesystem, _, Errno::EXDEV) => error.with_kind(ErrorKind::InvalidInput).with_hint(
+            "the target leads into the container's /proc or /sys, where nothing may be mounted",
+        ),
         (Stage::User, Call::Seccomp, _) => unfiltered(error, errno),
         (Stage::User, Call::IdTool, _) => error
             .with_kind(ErrorKind::Denied)
@@ -71,6 +76,13 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Launch | Stage::Filesystem, _, Errno::EPERM) => {
             error.with_hint("namespaces and mounts need CAP_SYS_ADMIN; run as root")
         }
+        (_, call, Errno::ENOSYS) => match since(call) {
+            Some(version) => error.with_hint(format!(
+                "{} came with Linux {version}; a filter around this process may refuse it too",
+                call.name()
+            )),
+            None => error,
+        },
         _ => error,
     }
 }
@@ -286,6 +298,10 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             }
             words.join(" ")
         }
+        Kind::Namespace => {
+            body.skip(1);
+            format!("{name}({})", body.text())
+        }
         Kind::Owner => {
             let (uid, gid, _mode) = (body.number(), body.number(), body.number());
             format!("{name}({}, {uid}:{gid})", body.text())
@@ -294,7 +310,9 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let rights = body.0.u64().unwrap_or(0);
             format!("{name}_add_rule({rights:#x} below {})", body.text())
         }
-        Kind::Group | Kind::Argument | Kind::Environment | Kind::Landlock => format!("{name}()"),
+        Kind::Group | Kind::Argument | Kind::Environment | Kind::Landlock | Kind::Terminal => {
+            format!("{name}()")
+        }
     }
 }
 
@@ -319,85 +337,4 @@ impl Arguments<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{error, refuses_overlay};
-    use crate::error::{ErrorKind, Stage};
-    use crate::helper::plan::Plan;
-    use libctr_helper::fault::{Call, Fault, Step};
-    use libctr_helper::plan::Kind;
-    use nix::errno::Errno;
-
-    fn fault(call: Call, index: u16, errno: Errno) -> Fault {
-        Fault { step: Step::Filesystem, call, index, errno: errno as i32 }
-    }
-
-    /// Record 0 is a view, record 1 the root.
-    fn plan() -> Vec<u8> {
-        let mut plan = Plan::new();
-        plan.record(Kind::Overlay, |body| {
-            body.u32(0).string("/source").string("target").string("u").string("w");
-        });
-        plan.record(Kind::RootOverlay, |body| {
-            body.u32(0).string("m").string("u").string("w").u32(1).string("/lower");
-        });
-        plan.to_bytes()
-    }
-
-    #[test]
-    fn refusal_of_the_roots_overlay_is_told_from_other_failures() {
-        let plan = plan();
-        let refuses = |call, index, errno| refuses_overlay(&plan, fault(call, index, errno));
-        for errno in [Errno::EINVAL, Errno::ENODEV, Errno::ENOSYS, Errno::EOPNOTSUPP] {
-            assert!(refuses(Call::Fsconfig, 1, errno), "{errno}");
-        }
-        assert!(refuses(Call::Fsopen, 1, Errno::EPERM));
-        assert!(refuses(Call::Mount, 1, Errno::EINVAL));
-        assert!(refuses(Call::Fsmount, 1, Errno::EINVAL));
-        for errno in [Errno::ENOENT, Errno::ELOOP, Errno::ENOMEM, Errno::EBUSY, Errno::EACCES] {
-            assert!(!refuses(Call::Fsconfig, 1, errno), "{errno}");
-        }
-        assert!(!refuses(Call::MoveMount, 1, Errno::EINVAL));
-        assert!(!refuses(Call::Fsconfig, 0, Errno::EINVAL));
-        assert!(!refuses(Call::Fsconfig, Fault::NO_RECORD, Errno::EINVAL));
-    }
-
-    #[test]
-    fn missing_call_is_unsupported_and_the_version_is_named() {
-        let mut plan = Plan::new();
-        plan.record(Kind::Bind, |body| {
-            body.u32(1).string("/source").string("target");
-        });
-        let plan = plan.to_bytes();
-        let missing = error(&plan, fault(Call::MountSetattr, 0, Errno::ENOSYS));
-        assert_eq!((missing.kind(), missing.stage()), (ErrorKind::Unsupported, Stage::Filesystem));
-        let hint =
-            "mount_setattr came with Linux 5.12; a filter around this process may refuse it too";
-        assert_eq!(missing.hint(), Some(hint));
-        // One that every kernel has is refused by a filter alone.
-        assert_eq!(error(&plan, fault(Call::Mkdir, 0, Errno::ENOSYS)).hint(), None);
-        assert_eq!(error(&plan, fault(Call::OpenTree, 0, Errno::ENOENT)).hint(), None);
-    }
-
-    #[test]
-    fn root_that_is_no_mount_is_unsupported() {
-        let refused = error(&plan(), fault(Call::PivotRoot, Fault::NO_RECORD, Errno::EINVAL));
-        assert_eq!(refused.kind(), ErrorKind::Unsupported);
-        let text = "filesystem: pivot_root(): EINVAL (Invalid argument); \
-                    the root directory of this process must be a mount: is it in a chroot?";
-        assert_eq!(refused.to_string(), text);
-    }
-
-    #[test]
-    fn refused_overlay_is_unsupported_and_says_what_helps() {
-        let refused = error(&plan(), fault(Call::Fsconfig, 1, Errno::EINVAL));
-        assert_eq!((refused.kind(), refused.stage()), (ErrorKind::Unsupported, Stage::Filesystem));
-        let text = "fsconfig(overlay of 1 lower layers from \"/lower\", upper \"u\")";
-        assert_eq!(refused.message(), text);
-        assert!(refused.hint().is_some_and(|hint| hint.ends_with("would be copied instead")));
-        let view = error(&plan(), fault(Call::Fsopen, 0, Errno::ENODEV));
-        assert_eq!((view.kind(), view.errno()), (ErrorKind::Unsupported, Some(19)));
-        assert!(view.hint().is_some_and(|hint| hint.ends_with("mount it with type bind")));
-        let absent = error(&plan(), fault(Call::Fsconfig, 1, Errno::ENOENT));
-        assert_eq!((absent.kind(), absent.hint()), (ErrorKind::NotFound, None));
-    }
-}
+mod tests;

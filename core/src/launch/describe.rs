@@ -15,6 +15,28 @@ use crate::spec::{Network, RunSpec};
 use crate::state::Meta;
 use crate::userns::Users;
 
+/// The namespace that pid 1 makes when it is in its groups, all others are made
+/// with it.
+const CGROUP: u32 = libc::CLONE_NEWCGROUP.cast_unsigned();
+
+/// The namespaces that a container has of its own, as `CLONE_NEW…` bits.
+pub(super) fn namespaces(spec: &RunSpec, users: Option<&Users>, groups: &Groups) -> u32 {
+    let mut namespaces =
+        libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+    if spec.network != Network::Host {
+        namespaces |= libc::CLONE_NEWNET;
+    }
+    if users.is_some() {
+        namespaces |= libc::CLONE_NEWUSER;
+    }
+    // Also where the container has no group of its own: the names of the host's
+    // are none of its business. Kernels without groups have no such file.
+    if !groups.is_none() || Path::new("/proc/self/ns/cgroup").exists() {
+        namespaces |= libc::CLONE_NEWCGROUP;
+    }
+    namespaces.cast_unsigned()
+}
+
 /// Namespaces, groups, limits of time, and what is removed at the end.
 pub(super) fn life(
     plan: &mut Plan,
@@ -25,28 +47,18 @@ pub(super) fn life(
     run: &Path,
     dir: &Path,
 ) {
-    let mut namespaces =
-        libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-    if spec.network != Network::Host {
-        namespaces |= libc::CLONE_NEWNET;
-        plan.flag(flag::LOOPBACK, true);
-    }
+    plan.flag(flag::LOOPBACK, spec.network != Network::Host);
     if let Some(users) = users {
-        namespaces |= libc::CLONE_NEWUSER;
         users.write(plan);
     }
-    plan.set(Field::CloneFlags, namespaces.cast_unsigned());
+    plan.set(Field::CloneFlags, meta.exec.namespaces & !CGROUP);
     plan.flag(flag::INIT, spec.init);
     plan.flag(flag::TERMINAL, spec.tty);
     plan.flag(flag::READ_ONLY, spec.read_only);
     plan.flag(flag::KEYRING, true);
-    // Also where the container has no group of its own: the names of the
-    // host's are none of its business. Kernels without groups have no such file.
-    let has_groups = !meta.groups.is_none() || Path::new("/proc/self/ns/cgroup").exists();
-    plan.flag(flag::CGROUP_NAMESPACE, has_groups);
+    plan.flag(flag::CGROUP_NAMESPACE, meta.exec.namespaces & CGROUP != 0);
     groups(plan, &meta.groups);
 
-    let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     if let Some(time) = spec.limits.wall_time {
         plan.set(Field::WallTime, ns(time));
     }
@@ -71,7 +83,11 @@ pub(super) fn life(
     });
 }
 
-fn groups(plan: &mut Plan, groups: &Groups) {
+pub(super) fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn groups(plan: &mut Plan, groups: &Groups) {
     if let Some(v2) = &groups.v2 {
         plan.record(Kind::GroupV2, |body| {
             body.path(v2);

@@ -214,7 +214,7 @@ fn mounts(plan: Plan<'_>) -> std::result::Result<Vec<Mount>, OciSpecError> {
         let mut body = record.body;
         let (kind, source, target, options) = match record.kind {
             Kind::Filesystem => {
-                let flags = body.u64().unwrap_or(0) & !strict::NO_SYMLINKS;
+                let flags = body.u64().unwrap_or(0) & !(strict::NO_SYMLINKS | strict::KERNEL);
                 let (kind, target) = (text(&mut body), text(&mut body));
                 (kind.clone(), kind, target, words(flags, &text(&mut body)))
             }
@@ -227,9 +227,10 @@ fn mounts(plan: Plan<'_>) -> std::result::Result<Vec<Mount>, OciSpecError> {
                 if flags & option::RECURSIVE != 0 {
                     options.insert(0, "rbind".into());
                 }
-                if flags & option::NODEV != 0 || record.kind == Kind::Overlay {
-                    options.push("nodev".into());
-                }
+                let nodev = flags & option::NODEV != 0 || record.kind == Kind::Overlay;
+                let (nosuid, noexec) = (flags & option::NOSUID != 0, flags & option::NOEXEC != 0);
+                let words = [(nosuid, "nosuid"), (nodev, "nodev"), (noexec, "noexec")];
+                options.extend(words.iter().filter(|(is, _)| *is).map(|(_, word)| (*word).into()));
                 (kind.into(), source, target, options)
             }
             _ => continue,

@@ -6,10 +6,10 @@
 //! inherited unless named. Source: the behaviour of Docker, whose image Env
 //! removes a variable with an entry that has no `=`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 
-use crate::spec::RunSpec;
+use crate::spec::{RunSpec, Text};
 use crate::{Error, Result, Stage};
 
 /// The search path where neither image nor caller gives one; Docker's.
@@ -21,12 +21,24 @@ pub(super) const DEFAULT_PATH: &str =
 pub(super) struct Environment {
     entries: Vec<Option<(OsString, OsString)>>,
     places: HashMap<OsString, usize>,
+    /// What was said by image and caller, not by default.
+    given: BTreeMap<String, Option<Text>>,
 }
 
 impl Environment {
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         let place = self.places.get(OsStr::new(name))?;
         self.entries[*place].as_ref().map(|(_, value)| value.as_os_str())
+    }
+
+    /// What image and caller have said of variables; `None` removes one.
+    pub(super) fn given(&self) -> &BTreeMap<String, Option<Text>> {
+        &self.given
+    }
+
+    fn give(&mut self, name: &str, value: Option<OsString>) {
+        self.given.insert(name.to_owned(), value.clone().map(Text::from));
+        self.set(OsStr::new(name), value);
     }
 
     fn set(&mut self, name: &OsStr, value: Option<OsString>) {
@@ -76,15 +88,15 @@ pub(super) fn merge(
             let message = format!("Env[{index}] of the image is {entry:?}, expected NAME=value");
             return Err(Error::invalid(Stage::Process, message));
         }
-        set(name, value);
+        env.give(name, value);
     }
     for name in &spec.inherit_env {
         if let Some(value) = host(name) {
-            set(name, Some(value));
+            env.give(name, Some(value));
         }
     }
     for (name, value) in &spec.env {
-        set(name, value.clone().map(|value| value.into_os_string()));
+        env.give(name, value.clone().map(|value| value.into_os_string()));
     }
     Ok(env)
 }

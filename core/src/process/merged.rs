@@ -11,11 +11,11 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use super::lower::{Entry, kind, look_up};
@@ -50,7 +50,7 @@ pub(super) fn read(lowers: &[PathBuf], path: &str) -> Result<Option<Found>> {
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
     let call = || format!("openat({:?}, O_RDONLY|O_NOFOLLOW|O_NONBLOCK)", layer.join(path));
-    let file = openat(&entry.parent, entry.name.as_os_str(), flags, Mode::empty())
+    let file = open_again(&entry, flags)
         .and_then(sys::high)
         .map_err(|errno| Error::sys(Stage::User, call(), errno))?;
     regular(kind(&stat(file.as_fd(), &layer, path)?), path, &layer)?;
@@ -67,6 +67,16 @@ pub(super) fn read(lowers: &[PathBuf], path: &str) -> Result<Option<Found>> {
         ));
     }
     Ok(Some(Found { bytes, layer }))
+}
+
+/// Opens the file that was looked at, and no other that a running container has
+/// put into its place meanwhile. Without /proc only its name leads there.
+fn open_again(entry: &Entry, flags: OFlag) -> sys::SysResult<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", entry.itself.as_raw_fd());
+    match open(path.as_str(), flags & !OFlag::O_NOFOLLOW, Mode::empty()) {
+        Err(Errno::ENOENT) => openat(&entry.parent, entry.name.as_os_str(), flags, Mode::empty()),
+        other => other,
+    }
 }
 
 /// Walks `path` through the merged view.

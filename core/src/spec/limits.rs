@@ -21,7 +21,7 @@ use super::validate::refuse;
 use crate::Result;
 
 /// The longest duration: 100 years, so that nanoseconds fit an `i64`.
-const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The kernel's bound for process ids (`PID_MAX_LIMIT`).
 const MAX_PIDS: u32 = 4_194_304;
 

@@ -122,10 +122,10 @@ pub(crate) fn capability(name: &str) -> Option<Capability> {
     name.strip_prefix("CAP_").unwrap_or(&name).parse().ok()
 }
 
-impl Security {
-    pub(super) fn validate(&self) -> Result<()> {
-        for (key, names) in [("add", &self.capabilities.add), ("drop", &self.capabilities.drop)] {
-            let at = format!("security.capabilities.{key}");
+impl Capabilities {
+    pub(super) fn validate(&self, at: &str) -> Result<()> {
+        for (key, names) in [("add", &self.add), ("drop", &self.drop)] {
+            let at = format!("{at}.{key}");
             at_most(&at, names.len(), 128)?;
             for (index, name) in names.iter().enumerate() {
                 if !name.eq_ignore_ascii_case("ALL") && capability(name).is_none() {
@@ -136,6 +136,13 @@ impl Security {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl Security {
+    pub(super) fn validate(&self) -> Result<()> {
+        self.capabilities.validate("security.capabilities")?;
         if let UserNamespace::Map { uid_maps, gid_maps } = &self.user_namespace {
             IdMap::validate("security.user_namespace.uid_maps", uid_maps)?;
             IdMap::validate("security.user_namespace.gid_maps", gid_maps)?;

@@ -3,7 +3,7 @@
 //! Stage `spec`, host side. Everything here is `InvalidInput` and starts with
 //! the path of the value, as errors of the JSON reader do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{Network, RunSpec, Text, signal_number};
 use crate::{Error, Result, Stage};
 
 /// The most items of an ordinary list or map.
-const MAX_ITEMS: usize = 65_536;
+pub(super) const MAX_ITEMS: usize = 65_536;
 /// The most mounts and published ports.
 const MAX_MOUNTS: usize = 4096;
 /// The most devices.
@@ -90,24 +90,11 @@ impl RunSpec {
     fn process(&self) -> Result<()> {
         texts("args", &self.args)?;
         texts("entrypoint", self.entrypoint.as_deref().unwrap_or_default())?;
-        for (name, value) in &self.env {
-            variable(&format!("env.{name}"), name)?;
-            if value.as_ref().is_some_and(Text::has_nul) {
-                return Err(refuse(format!("env.{name}"), "contains a NUL byte"));
-            }
-        }
-        for (index, name) in self.inherit_env.iter().enumerate() {
-            variable(&format!("inherit_env[{index}]"), name)?;
-        }
+        variables(&self.env, &self.inherit_env)?;
         if let Some(cwd) = &self.cwd {
             absolute("cwd", cwd)?;
         }
-        match self.umask {
-            Some(umask) if umask > 0o777 => {
-                return Err(refuse("umask", format!("expected at most 0777, found 0{umask:o}")));
-            }
-            _ => {}
-        }
+        mask(self.umask)?;
         match &self.stop_signal {
             Some(signal) if signal_number(signal).is_none() => Err(refuse(
                 "stop_signal",
@@ -217,10 +204,35 @@ fn no_nul(at: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn texts(key: &str, texts: &[Text]) -> Result<()> {
+pub(super) fn texts(key: &str, texts: &[Text]) -> Result<()> {
     match texts.iter().position(Text::has_nul) {
         Some(index) => Err(refuse(format!("{key}[{index}]"), "contains a NUL byte")),
         None => Ok(()),
+    }
+}
+
+pub(super) fn variables(
+    env: &BTreeMap<String, Option<Text>>,
+    inherit_env: &[String],
+) -> Result<()> {
+    for (name, value) in env {
+        variable(&format!("env.{name}"), name)?;
+        if value.as_ref().is_some_and(Text::has_nul) {
+            return Err(refuse(format!("env.{name}"), "contains a NUL byte"));
+        }
+    }
+    for (index, name) in inherit_env.iter().enumerate() {
+        variable(&format!("inherit_env[{index}]"), name)?;
+    }
+    Ok(())
+}
+
+pub(super) fn mask(umask: Option<u32>) -> Result<()> {
+    match umask {
+        Some(umask) if umask > 0o777 => {
+            Err(refuse("umask", format!("expected at most 0777, found 0{umask:o}")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Groups;
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::spec::Text;
 
 /// `meta.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,8 +44,23 @@ pub(crate) struct Meta {
     pub(crate) upper: Option<PathBuf>,
     /// Signal that asks the program to end.
     pub(crate) stop_signal: i32,
+    /// What another program of the container begins with.
+    pub(crate) exec: ExecBasis,
     /// The document that the caller gave.
     pub(crate) spec: serde_json::Value,
+}
+
+/// What another program of a container begins with, beside the document.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ExecBasis {
+    /// The container's own namespaces, as `CLONE_NEW…` bits.
+    pub(crate) namespaces: u32,
+    /// What image and caller have said of variables; `None` removes one.
+    pub(crate) env: BTreeMap<String, Option<Text>>,
+    /// The working directory.
+    pub(crate) cwd: Text,
+    /// The user as the caller or the image names it.
+    pub(crate) user: String,
 }
 
 /// How the root of a container is put together from its lower directories.

@@ -24,8 +24,10 @@ pub(super) fn sweep(run: &Path) -> Result<()> {
     let names = run.join("names");
     let _alone = alone(run)?;
     for entry in fs::read_dir(&names).map_err(|error| io("opendir", &names, error))?.flatten() {
-        let owner = entry.file_name().to_str().and_then(|name| lookup(run, name));
-        if owner.is_none() {
+        let name = entry.file_name();
+        // What cannot be looked at now may be somebody's.
+        let owner = name.to_str().map_or(Ok(None), |name| owner(run, name));
+        if matches!(owner, Ok(None)) {
             fs::remove_file(entry.path()).map_err(|error| io("unlink", &entry.path(), error))?;
         }
     }
@@ -55,11 +57,33 @@ pub(super) fn lookup(run: &Path, name: &str) -> Option<String> {
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return None;
     }
-    let id = fs::read_link(link(run, name)).ok()?.into_os_string().into_string().ok()?;
-    let new = run.join("containers").join(format!(".new-{id}"));
+    owner(run, name).ok().flatten()
+}
+
+fn owner(run: &Path, name: &str) -> std::io::Result<Option<String>> {
+    let target = match fs::read_link(link(run, name)) {
+        // A link that is gone, and what is no link (EINVAL), lead nowhere.
+        Err(error) if matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::InvalidInput) => {
+            return Ok(None);
+        }
+        other => other?,
+    };
+    let Some(id) = target.to_str().filter(|id| is_id(id)) else { return Ok(None) };
     // In this order: between the two looks it may get its final name.
-    let exists = is_id(&id) && (new.is_dir() || StateDir::of_id(run, &id).path().is_dir());
-    exists.then_some(id)
+    for path in [
+        run.join("containers").join(format!(".new-{id}")),
+        StateDir::of_id(run, id).path().to_owned(),
+    ] {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == IoErrorKind::NotFound => {}
+            found => {
+                if found?.is_dir() {
+                    return Ok(Some(id.to_owned()));
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Takes the name back, if it still is this container's.

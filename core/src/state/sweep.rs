@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Held, StateDir, ids, io, name, remove_tree};
+use super::{Held, StateDir, exec, ids, io, name, remove_tree};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wait::{self, Exit};
 
@@ -32,7 +32,7 @@ pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
     };
     match dir.has_helper() {
         Ok(false) => {}
-        Ok(true) => return Ok(()),
+        Ok(true) => return exec::sweep(dir),
         Err(error) => return begun(error),
     }
     // One at a time, and whoever comes second need not wait; the container's
@@ -49,6 +49,7 @@ pub(crate) fn bury(run: &Path, dir: &StateDir) -> Result<()> {
         meta.groups.kill()?;
         meta.groups.remove()?;
     }
+    exec::sweep(dir)?;
     if meta.removed {
         return dir.remove(run, &meta);
     }

@@ -3,9 +3,8 @@
 mod limits;
 mod mounts;
 mod network;
-mod process;
+pub(super) mod process;
 mod security;
-mod streams;
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -17,11 +16,10 @@ use libctr::spec::{Pull, RunSpec, Text};
 use libctr::{Container, Error, ErrorKind, Exit, Outcome, Stage};
 
 use crate::arguments::Global;
-use crate::attach::Signals;
+use crate::attach::{Signals, Streams, Wanted};
 use crate::exit::ExitStatus;
-use crate::failure::Result;
+use crate::failure::{Result, wrong};
 use crate::output;
-use streams::Streams;
 
 /// More than any document that the library reads.
 const DOCUMENT: u64 = 16 << 20;
@@ -99,11 +97,6 @@ fn pull(text: &str) -> std::result::Result<Pull, String> {
     }
 }
 
-/// An option whose value is wrong in a way that the parser cannot see.
-fn wrong(option: &str, message: impl std::fmt::Display) -> Error {
-    Error::invalid(Stage::Spec, format!("{option}: {message}"))
-}
-
 /// The two sides of `KEY=VALUE`.
 fn pair(text: &str) -> (String, String) {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
@@ -173,7 +166,16 @@ fn read(path: &Path) -> libctr::Result<RunSpec> {
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitStatus> {
     let spec = arguments.document()?;
     let reads_stdin = arguments.spec.as_deref() == Some(Path::new("-"));
-    let streams = Streams::choose(&spec, arguments.interactive, reads_stdin)?;
+    if arguments.interactive && reads_stdin {
+        return Err(wrong("--interactive", "standard input is the document of --spec").into());
+    }
+    let streams = Streams::choose(Wanted {
+        detach: spec.detach,
+        log: true,
+        tty: spec.tty,
+        interactive: arguments.interactive,
+        limit: spec.limits.output,
+    })?;
     spec.validate()?;
     let runtime = global.runtime()?;
     let id_file = arguments.cidfile.as_deref().map(IdFile::create).transpose()?;
@@ -197,14 +199,14 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<ExitStatus> 
         output::line(container.id())?;
         return Ok(ExitStatus::Success);
     }
-    let exit = streams.attach(&container, &signals, &spec.limits)?.stay()?;
+    let exit = streams.attach(&container, &signals, spec.limits.output)?.stay()?;
     log::debug!("{}: {exit}", container.id());
     explain(&exit);
     Ok(ExitStatus::from(&exit))
 }
 
 /// Says what the exit code alone does not.
-fn explain(exit: &Exit) {
+pub(super) fn explain(exit: &Exit) {
     let why = match exit.outcome {
         Outcome::OomKilled => "killed by the kernel: out of memory (--memory)",
         Outcome::WallTimeout => "killed: out of time (--timeout)",

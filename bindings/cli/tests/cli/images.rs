@@ -146,3 +146,39 @@ fn progress_is_shown_on_a_terminal_only() {
     let text = user.sees("MiB");
     assert!(text.contains("unpack ") && !text.contains("sha256"), "{text:?}");
 }
+
+/// A tar of one empty file, with the checksum that it needs.
+fn tar(name: &[u8]) -> Vec<u8> {
+    let mut block = [0; 512];
+    block[..name.len()].copy_from_slice(name);
+    for (at, text) in [(100, "0000644"), (108, "0000000"), (116, "0000000"), (148, "        ")] {
+        block[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+    block[124..147].copy_from_slice(b"00000000000\x0000000000000");
+    block[156] = b'0';
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    [&block[..], &[0; 1024]].concat()
+}
+
+#[test]
+fn hostile_archive_is_refused_in_a_plain_line() {
+    let Some(bench) = Bench::new() else { return };
+    let file = bench.path("hostile.tar");
+    let path = file.to_str().expect("path");
+    for (name, text) in [
+        (
+            &b"../../etc/passwd"[..],
+            "the layer has the path \"../../etc/passwd\", with \"..\" in it",
+        ),
+        (b"\x1b[31m/../red", "the layer has the path \"\\u{1b}[31m/../red\", with \"..\" in it"),
+        (b".wh..", "the layer has a whiteout of \".\" in \"\""),
+    ] {
+        fs::write(&file, tar(name)).expect("archive");
+        let said = bench.ctrun(&["image", "import", path, "hostile:1"]).bad(125);
+        assert_eq!(said, format!("ctrun: image: {text}\n"));
+    }
+    let said = bench.ctrun(&["image", "load", "-i", path]).bad(125);
+    assert!(said.starts_with("ctrun: image: this is no image archive"), "{said}");
+    assert_eq!(bench.ctrun(&["image", "ls", "-q"]).good(), "");
+}

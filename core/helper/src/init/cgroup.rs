@@ -10,7 +10,7 @@ use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, flag};
 use crate::sys::{self, Fd};
 
-pub(super) fn enter(plan: Plan<'_>, in_group: bool) -> Result<(), Fault> {
+pub(crate) fn enter(plan: Plan<'_>, in_group: bool) -> Result<(), Fault> {
     for record in plan.records() {
         let mut body = record.body;
         let broken = Fault::broken_plan(Step::Cgroup, record.index);

@@ -9,12 +9,13 @@
 
 mod device;
 mod enter;
+mod kernel;
 mod layers;
 mod mounts;
 mod overlay;
 mod root;
 pub(crate) mod source;
-mod terminal;
+pub(crate) mod terminal;
 mod tree;
 
 use core::ffi::CStr;
@@ -43,14 +44,15 @@ pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>
     let builder = inherited.builder(plan);
     let maker = Maker { builder, stage: Stage::of(plan, builder) };
     let mut root = None;
+    let mut terminal = None;
     for record in plan.records() {
         step(record, &mut root, maker)?;
+        if let (Kind::Terminal, Some(root)) = (record.kind, &mut root) {
+            root.mounted();
+            terminal = Some(terminal::open(plan, root, maker.stage, inherited.monitor.borrow())?);
+        }
     }
-    let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
-    let terminal = match plan.has(flag::TERMINAL) {
-        true => Some(terminal::open(plan, &mut root, maker.stage, inherited.monitor.borrow())?),
-        false => None,
-    };
+    let root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
 
     enter::enter(root.borrow())?;
     if plan.has(flag::READ_ONLY) {
@@ -162,13 +164,15 @@ fn inside(record: Record<'_>, root: &mut Root, maker: Maker<'_>) -> Result<(), F
             let flags = body.u32().ok_or(broken)?;
             let _source = body.string().ok_or(broken)?;
             let target = body.string().ok_or(broken)?;
+            let in_kernel = flags & option::KERNEL != 0;
             let onto = match kind {
                 Kind::Bind if flags & option::FILE != 0 => {
-                    root.file_target(target).map_err(failed(Call::Open, index))?
+                    root.file_target(target, in_kernel).map_err(failed(Call::Open, index))?
                 }
-                _ => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
+                _ => root.directory_target(target, in_kernel).map_err(failed(Call::Mkdir, index))?,
             };
-            mount.attach(onto.borrow())
+            mount.attach(onto.borrow())?;
+            root.kernel.mounted(root.borrow(), target).map_err(failed(Call::Fstat, index))
         }
         Kind::Mask => mask(root, maker.stage, body.string().ok_or(broken)?, index),
         Kind::ReadOnly => read_only(root, maker.stage, body.string().ok_or(broken)?, index),
@@ -191,14 +195,15 @@ fn file_system(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let kind = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     let data = body.string().ok_or(broken)?;
-    let target = match flags & strict::NO_SYMLINKS {
-        0 => root.directory(target, 0o755),
+    let onto = match flags & strict::NO_SYMLINKS {
+        0 => root.directory_target(target, flags & strict::KERNEL != 0),
         _ => root.plain_directory(target, 0o755),
     };
-    let target = target.map_err(failed(Call::Mkdir, index))?;
-    sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
-    sys::mount(kind, c".", kind, flags & !strict::NO_SYMLINKS, data)
-        .map_err(failed(Call::Mount, index))
+    let onto = onto.map_err(failed(Call::Mkdir, index))?;
+    sys::fchdir(onto.borrow()).map_err(failed(Call::Chdir, index))?;
+    let flags = flags & !(strict::NO_SYMLINKS | strict::KERNEL);
+    sys::mount(kind, c".", kind, flags, data).map_err(failed(Call::Mount, index))?;
+    root.kernel.mounted(root.borrow(), target).map_err(failed(Call::Fstat, index))
 }
 
 /// Hides a path: a directory under an empty read-only tmpfs, a file under the
@@ -207,8 +212,8 @@ fn mask(root: &mut Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<()
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
-    let mode = sys::stat(target.borrow()).map_err(failed(Call::Fstat, index))?.mode;
-    if mode & sys::S_IFMT == sys::S_IFDIR {
+    let stat = root.kernel.own(path, target.borrow()).map_err(failed(Call::Fstat, index))?;
+    if stat.mode & sys::S_IFMT == sys::S_IFDIR {
         sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
         return sys::mount(c"tmpfs", c".", c"tmpfs", sys::MS_RDONLY, c"nr_blocks=1,nr_inodes=1")
             .map_err(failed(Call::Mount, index));
@@ -221,6 +226,7 @@ fn read_only(root: &Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
+    root.kernel.own(path, target.borrow()).map_err(failed(Call::Fstat, index))?;
     let mut tree = Tree::open(stage, index, target.borrow(), c"", true)?;
     tree.set(sys::MS_RDONLY)?;
     tree.attach(target.borrow())

@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering;
 use super::{Inherited, at};
 use crate::fault::{Call, Fault, Step};
 use crate::plan::{Kind, Plan, flag};
-use crate::sys::{self, BorrowedFd};
+use crate::sys::{self, BorrowedFd, POLLIN, Watch};
 
 /// How often the init looks for the listener.
 const SOON_NS: u64 = 100_000;
@@ -61,4 +61,18 @@ pub(super) fn carry(program: i32, inherited: &Inherited) -> sys::Result<Option<i
     }
     // What is closed from here on the program keeps.
     sys::unshare(sys::CLONE_FILES).map(|()| None)
+}
+
+/// In the joiner of another program: sends that one's listener to the monitor,
+/// unless it ends first.
+pub(crate) fn pass_on(program: BorrowedFd, inherited: &Inherited) {
+    let mut watches = [Watch { fd: program.0, events: POLLIN, ready: 0 }];
+    while watches[0].ready == 0 && sys::poll(&mut watches, Some(SOON_NS)).is_ok() {
+        let number = inherited.status.listener.load(Ordering::Acquire);
+        if number > 0 {
+            let listener = BorrowedFd(number.wrapping_sub(1));
+            let _ = sys::send(inherited.monitor.borrow(), b"n", [Some(listener), None]);
+            break;
+        }
+    }
 }

@@ -13,10 +13,10 @@ use crate::plan::{Field, Kind, Plan};
 use crate::sys::{self, Errno, Fd};
 
 /// One set of rules for all rights, one for writing.
-pub(super) type Rulesets = [Option<Fd>; 2];
+pub(crate) type Rulesets = [Option<Fd>; 2];
 
 /// Makes the rule sets of the plan; none where it has none.
-pub(super) fn prepare(plan: Plan<'_>) -> Result<Rulesets, Fault> {
+pub(crate) fn prepare(plan: Plan<'_>) -> Result<Rulesets, Fault> {
     let mut rulesets: Rulesets = [None, None];
     let mut made = 0_usize;
     for record in plan.records() {
@@ -70,7 +70,7 @@ fn add_streams(plan: Plan<'_>, ruleset: &Fd, handled: u64) {
 }
 
 /// From here on the rules hold for this process and all that it starts.
-pub(super) fn restrict(rulesets: &Rulesets) -> Result<(), Fault> {
+pub(crate) fn restrict(rulesets: &Rulesets) -> Result<(), Fault> {
     for ruleset in rulesets.iter().flatten() {
         sys::landlock_restrict(ruleset.borrow())
             .map_err(at(Step::User, Call::Landlock, Fault::NO_RECORD))?;

@@ -11,7 +11,7 @@ use crate::sys;
 const GROUPS_MAX: usize = 1024;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
-pub(super) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> {
+pub(crate) fn become_user(plan: Plan<'_>, inherited: &Inherited) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
     let failed = |call| at(Step::User, call, none);
     let number = |field| plan.get(field).unwrap_or(0);

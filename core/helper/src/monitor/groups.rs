@@ -13,20 +13,20 @@ use crate::sys::{self, BorrowedFd, Errno, Fd, POLLIN, Usage, Watch};
 
 /// Figures of a whole container; what was not measured is `None`.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Figures {
-    pub(super) cpu_user_ns: Option<u64>,
-    pub(super) cpu_system_ns: Option<u64>,
-    pub(super) memory_peak: Option<u64>,
-    pub(super) oom_kills: Option<u64>,
-    pub(super) pids_peak: Option<u64>,
-    pub(super) pids_refused: Option<u64>,
-    pub(super) io_read: Option<u64>,
-    pub(super) io_written: Option<u64>,
+pub(crate) struct Figures {
+    pub(crate) cpu_user_ns: Option<u64>,
+    pub(crate) cpu_system_ns: Option<u64>,
+    pub(crate) memory_peak: Option<u64>,
+    pub(crate) oom_kills: Option<u64>,
+    pub(crate) pids_peak: Option<u64>,
+    pub(crate) pids_refused: Option<u64>,
+    pub(crate) io_read: Option<u64>,
+    pub(crate) io_written: Option<u64>,
 }
 
 /// The directories of the groups that are read or written.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     v2: Option<Fd>,
     memory: Option<Fd>,
     pids: Option<Fd>,
@@ -36,7 +36,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub(super) fn open(plan: Plan<'_>) -> Result<Groups, Fault> {
+    pub(crate) fn open(plan: Plan<'_>) -> Result<Groups, Fault> {
         let mut groups = Groups::default();
         for record in plan.records() {
             let mut body = record.body;
@@ -61,12 +61,12 @@ impl Groups {
     }
 
     /// The v2 group, for CLONE_INTO_CGROUP.
-    pub(super) fn v2(&self) -> Option<BorrowedFd> {
+    pub(crate) fn v2(&self) -> Option<BorrowedFd> {
         self.v2.as_ref().map(Fd::borrow)
     }
 
     /// CPU time of all processes so far, also of those that are gone.
-    pub(super) fn cpu_ns(&self) -> Option<u64> {
+    pub(crate) fn cpu_ns(&self) -> Option<u64> {
         if let Some(v2) = &self.v2
             && let Some(us) = value(v2, c"cpu.stat", Some(b"usage_usec"))
         {
@@ -75,7 +75,7 @@ impl Groups {
         value(self.cpuacct.as_ref()?, c"cpuacct.usage", None)
     }
 
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.thaw();
         if let Some(v2) = &self.v2 {
             let _ = write(v2.borrow(), c"cgroup.kill", b"1");
@@ -83,7 +83,7 @@ impl Groups {
     }
 
     /// A frozen process of v1 does not even die.
-    pub(super) fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         if let Some(freezer) = &self.freezer {
             let _ = write(freezer.borrow(), c"freezer.state", b"THAWED");
         }
@@ -92,8 +92,14 @@ impl Groups {
         }
     }
 
+    /// Processes that the kernel has killed for want of memory.
+    pub(crate) fn oom_kills(&self) -> Option<u64> {
+        let v2 = self.v2.as_ref().and_then(|dir| value(dir, c"memory.events", Some(b"oom_kill")));
+        v2.or_else(|| value(self.memory.as_ref()?, c"memory.oom_control", Some(b"oom_kill")))
+    }
+
     /// All figures. `reaped` is what wait4 says of pid 1 and its children.
-    pub(super) fn usage(&self, reaped: Usage) -> Figures {
+    pub(crate) fn usage(&self, reaped: Usage) -> Figures {
         let v2 = |file, key: &'static [u8]| self.v2.as_ref().and_then(|dir| value(dir, file, Some(key)));
         let whole = |dir: &Option<Fd>, file| dir.as_ref().and_then(|dir| value(dir, file, None));
         let v1 = |dir: &Option<Fd>, file, key: &'static [u8]| dir.as_ref().and_then(|dir| value(dir, file, Some(key)));
@@ -107,7 +113,7 @@ impl Groups {
             cpu_user_ns: Some(user),
             cpu_system_ns: Some(system),
             memory_peak: whole(&self.v2, c"memory.peak").or(whole(&self.memory, c"memory.max_usage_in_bytes")),
-            oom_kills: v2(c"memory.events", b"oom_kill").or(v1(&self.memory, c"memory.oom_control", b"oom_kill")),
+            oom_kills: self.oom_kills(),
             pids_peak: whole(&self.v2, c"pids.peak").or(whole(&self.pids, c"pids.peak")),
             pids_refused: v2(c"pids.events", b"max").or(v1(&self.pids, c"pids.events", b"max")),
             io_read: io.map(|(read, _)| read).or(Some(reaped.blocks_in.saturating_mul(512))),
@@ -139,7 +145,7 @@ impl Groups {
     }
 
     /// Lets go of the directories.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         *self = Groups::default();
     }
 }
@@ -175,7 +181,7 @@ pub(super) fn wait(plan: Plan<'_>, control: BorrowedFd) -> Result<(), Fault> {
 /// Removes the groups; false if one stays. A group whose last process has only
 /// just gone can be busy for a moment; one in which the program has made groups
 /// of its own stays so.
-pub(super) fn remove(plan: Plan<'_>) -> bool {
+pub(crate) fn remove(plan: Plan<'_>) -> bool {
     let mut patience = 500_u32;
     let mut gone = true;
     for record in plan.records() {

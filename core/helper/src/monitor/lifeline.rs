@@ -13,12 +13,12 @@ use crate::sys::{self, BorrowedFd, Errno};
 const PAUSE_NS: u64 = 100_000_000;
 
 /// What to watch, if it can be watched.
-pub(super) fn watched(plan: Plan<'_>) -> Option<BorrowedFd> {
+pub(crate) fn watched(plan: Plan<'_>) -> Option<BorrowedFd> {
     descriptor(plan, Field::Lifeline).filter(|_| !plan.has(flag::LIFELINE_DIRECTORY))
 }
 
 /// How long to wait at most, if somebody has to look.
-pub(super) fn patience(plan: Plan<'_>, otherwise: Option<u64>) -> Option<u64> {
+pub(crate) fn patience(plan: Plan<'_>, otherwise: Option<u64>) -> Option<u64> {
     match plan.has(flag::LIFELINE_DIRECTORY) {
         true => Some(otherwise.unwrap_or(PAUSE_NS).min(PAUSE_NS)),
         false => otherwise,
@@ -26,7 +26,7 @@ pub(super) fn patience(plan: Plan<'_>, otherwise: Option<u64>) -> Option<u64> {
 }
 
 /// Looks whether the host has ended; only where somebody has to look.
-pub(super) fn is_gone(plan: Plan<'_>) -> bool {
+pub(crate) fn is_gone(plan: Plan<'_>) -> bool {
     let directory = descriptor(plan, Field::Lifeline).filter(|_| plan.has(flag::LIFELINE_DIRECTORY));
     let Some(directory) = directory else { return false };
     let mut buffer = [0; 1024];

@@ -16,7 +16,7 @@ const SLACK_US: u64 = 1_000_000;
 const RECORDS_MAX: usize = 100_000;
 
 /// Whether `pid` was killed since `since` (CLOCK_MONOTONIC, nanoseconds).
-pub(super) fn killed(pid: Option<i32>, since: u64) -> bool {
+pub(crate) fn killed(pid: Option<i32>, since: u64) -> bool {
     let Some(pid) = pid.and_then(|pid| u64::try_from(pid).ok()) else { return true };
     if !in_first_pid_namespace() {
         return true;

@@ -12,7 +12,7 @@ use crate::sys;
 
 /// Why the monitor ended the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     Cancelled,
     WallTimeout,
     CpuTimeout,
@@ -23,17 +23,17 @@ pub(super) enum Reason {
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) struct End {
+pub(crate) struct End {
     /// Wait status of the program.
-    pub(super) status: i32,
-    pub(super) reason: Option<Reason>,
+    pub(crate) status: i32,
+    pub(crate) reason: Option<Reason>,
     /// Whether the kernel killed the program because memory had run out.
-    pub(super) oom_killed: bool,
-    pub(super) usage: Figures,
-    pub(super) wall_ns: u64,
-    pub(super) started_in_ns: Option<u64>,
-    pub(super) started_at_ns: u64,
-    pub(super) ended_at_ns: u64,
+    pub(crate) oom_killed: bool,
+    pub(crate) usage: Figures,
+    pub(crate) wall_ns: u64,
+    pub(crate) started_in_ns: Option<u64>,
+    pub(crate) started_at_ns: u64,
+    pub(crate) ended_at_ns: u64,
 }
 
 impl End {
@@ -68,7 +68,7 @@ impl End {
 }
 
 /// Writes the record of a container that was started.
-pub(super) fn write(plan: Plan<'_>, end: &End) {
+pub(crate) fn write(plan: Plan<'_>, end: &End) {
     let mut json = Json { bytes: [0; 1024], used: 0, first: true };
     json.open("");
     json.word("outcome", end.outcome());
@@ -95,7 +95,7 @@ pub(super) fn write(plan: Plan<'_>, end: &End) {
 }
 
 /// Writes the process ids once the program was executed.
-pub(super) fn status(plan: Plan<'_>, pids: [(&str, i32); 3], started_at_ns: u64) {
+pub(crate) fn status(plan: Plan<'_>, pids: [(&str, i32); 3], started_at_ns: u64) {
     let mut json = Json { bytes: [0; 1024], used: 0, first: true };
     json.open("");
     for (name, pid) in pids {

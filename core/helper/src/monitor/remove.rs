@@ -15,7 +15,7 @@ use crate::userns;
 
 /// Removes the plan's paths; after a failed start also those that a started
 /// container would have kept.
-pub(super) fn all(plan: Plan<'static>, occasion: u32) {
+pub(crate) fn all(plan: Plan<'static>, occasion: u32) {
     for mut body in plan.of(Kind::Remove) {
         let (Some(when), Some(path)) = (body.u32(), body.string()) else { continue };
         if when == when::ALWAYS || when == occasion {

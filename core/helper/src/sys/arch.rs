@@ -115,6 +115,7 @@ macro_rules! numbers {
     (@libc WAIT4) => { libc::SYS_wait4 };
     (@libc KILL) => { libc::SYS_kill };
     (@libc FCNTL) => { libc::SYS_fcntl };
+    (@libc GETCWD) => { libc::SYS_getcwd };
     (@libc CHDIR) => { libc::SYS_chdir };
     (@libc FCHDIR) => { libc::SYS_fchdir };
     (@libc FCHMOD) => { libc::SYS_fchmod };
@@ -127,6 +128,7 @@ macro_rules! numbers {
     (@libc SETRESGID) => { libc::SYS_setresgid };
     (@libc CAPSET) => { libc::SYS_capset };
     (@libc RT_SIGTIMEDWAIT) => { libc::SYS_rt_sigtimedwait };
+    (@libc GETCWD) => { libc::SYS_getcwd };
     (@libc CHROOT) => { libc::SYS_chroot };
     (@libc FSTATFS) => { libc::SYS_fstatfs };
     (@libc PIVOT_ROOT) => { libc::SYS_pivot_root };
@@ -153,6 +155,8 @@ macro_rules! numbers {
     (@libc PRLIMIT64) => { libc::SYS_prlimit64 };
     (@libc SECCOMP) => { libc::SYS_seccomp };
     (@libc STATX) => { libc::SYS_statx };
+    (@libc SETNS) => { libc::SYS_setns };
+    (@libc PIDFD_OPEN) => { libc::SYS_pidfd_open };
     (@libc PIDFD_SEND_SIGNAL) => { libc::SYS_pidfd_send_signal };
     (@libc OPEN_TREE) => { libc::SYS_open_tree };
     (@libc MOVE_MOUNT) => { libc::SYS_move_mount };
@@ -189,6 +193,7 @@ numbers! {
     WAIT4 61 260,
     KILL 62 129,
     FCNTL 72 25,
+    GETCWD 79 17,
     CHDIR 80 49,
     FCHDIR 81 50,
     FCHMOD 91 52,
@@ -227,12 +232,14 @@ numbers! {
     PRLIMIT64 302 261,
     SECCOMP 317 277,
     STATX 332 291,
+    SETNS 308 268,
     PIDFD_SEND_SIGNAL 424 424,
     OPEN_TREE 428 428,
     MOVE_MOUNT 429 429,
     FSOPEN 430 430,
     FSCONFIG 431 431,
     FSMOUNT 432 432,
+    PIDFD_OPEN 434 434,
     CLONE3 435 435,
     CLOSE_RANGE 436 436,
     OPENAT2 437 437,

@@ -1,6 +1,6 @@
 //! New processes.
 
-use super::{BorrowedFd, Errno, Fd, Result, SIGCHLD, SIGKILL, address, address_mut, call, signed, wide};
+use super::{BorrowedFd, CLONE_PARENT, Errno, Fd, Result, SIGCHLD, SIGKILL, address, address_mut, call, signed, wide};
 
 /// Which side of a fork this is.
 pub(crate) enum Fork {
@@ -32,7 +32,8 @@ pub(crate) fn clone(namespaces: u64, group: Option<BorrowedFd>, pidfd: bool) -> 
         address_mut(&mut made) as u64,
         0,
         0,
-        u64::from(SIGCHLD.cast_unsigned()),
+        // One of the same parent ends with the same signal as its maker.
+        if namespaces & CLONE_PARENT == 0 { u64::from(SIGCHLD.cast_unsigned()) } else { 0 },
         0,
         0,
         0,

@@ -11,6 +11,8 @@ pub(crate) const SIGCHLD: i32 = 17;
 pub(crate) const CLONE_FILES: u64 = 0x400;
 pub(crate) const CLONE_NEWNS: u64 = 0x0002_0000;
 pub(crate) const CLONE_NEWCGROUP: u64 = 0x0200_0000;
+/// The child's parent is that of the caller.
+pub(crate) const CLONE_PARENT: u64 = 0x8000;
 pub(crate) const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub(crate) const POLLIN: i16 = 1;
 const SIGNAL_SET: usize = 8;
@@ -73,6 +75,16 @@ pub(crate) fn exit(code: i32) -> ! {
     super::arch::trap()
 }
 
+/// pidfd_open(2).
+pub(crate) fn pidfd_open(pid: i32) -> Result<Fd> {
+    Fd::made(call!(PIDFD_OPEN, signed(pid), 0)?)
+}
+
+/// setns(2): of a process all namespaces of `kinds`, of a namespace that one.
+pub(crate) fn setns(of: BorrowedFd, kinds: u64) -> Result<()> {
+    call!(SETNS, of.raw(), super::wide(kinds)).map(drop)
+}
+
 /// pidfd_send_signal(2).
 pub(crate) fn signal(pidfd: BorrowedFd, signal: i32) -> Result<()> {
     call!(PIDFD_SEND_SIGNAL, pidfd.raw(), signed(signal), 0, 0).map(drop)
@@ -85,6 +97,25 @@ pub(crate) fn close_all() {
             let _ = call!(CLOSE, signed(number));
         });
     }
+}
+
+/// Closes every descriptor of this process but the standard streams and some.
+pub(crate) fn close_all_but(keep: &[i32]) {
+    let mut first = 3;
+    loop {
+        let kept = keep.iter().copied().filter(|number| *number >= first).min();
+        let last = kept.map_or(u32::MAX, |number| number.cast_unsigned().saturating_sub(1));
+        if last >= first.cast_unsigned() && call!(CLOSE_RANGE, signed(first), last as usize, 0).is_err() {
+            break;
+        }
+        let Some(kept) = kept else { return };
+        first = kept.saturating_add(1);
+    }
+    each_descriptor(|number| {
+        if number > 2 && !keep.contains(&number) {
+            let _ = call!(CLOSE, signed(number));
+        }
+    });
 }
 
 /// Makes every descriptor from `first` on close-on-exec (close_range(2)).
@@ -167,6 +198,18 @@ pub(crate) fn signalfd(a: i32, b: i32) -> Result<Fd> {
     let bit = |signal: i32| 1_u64.checked_shl(signal.cast_unsigned().wrapping_sub(1)).unwrap_or(0);
     let set = bit(a) | bit(b);
     Fd::made(call!(SIGNALFD4, signed(-1), address(&set), SIGNAL_SET, NONBLOCK_CLOEXEC)?)
+}
+
+/// The next signal of a signalfd, and the value that came with it.
+pub(crate) fn queued(signalfd: BorrowedFd) -> Option<(i32, i32)> {
+    // struct signalfd_siginfo: the signal is the first word, si_int the word
+    // at byte 44.
+    let mut info = [0_u8; 128];
+    if super::read(signalfd, &mut info) != Ok(128) {
+        return None;
+    }
+    let word = |at: usize| info.get(at..)?.first_chunk().copied().map(i32::from_le_bytes);
+    Some((word(0)?, word(44)?))
 }
 
 /// One descriptor to watch: struct pollfd.

@@ -9,13 +9,19 @@
 //! Sources: POSIX pax, "pax Extended Header"; GNU tar manual, "PAX Format,
 //! Versions 0.0, 0.1 and 1.0"; CVE-2025-62518.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::Segment;
 use crate::error::Result;
 use crate::image::bad;
+use crate::image::limits::exceeded;
 use crate::image::unpack::attributes::Time;
+
+/// Attributes of one file: more than any file system keeps.
+const XATTRS: usize = 1000;
 
 /// The records of one extended header, in their order.
 #[derive(Debug, Default)]
@@ -114,28 +120,24 @@ impl Pax {
     /// Extended attributes: `SCHILY.xattr.NAME` as GNU tar, star and Go write
     /// them, `LIBARCHIVE.xattr.NAME` (base64) where the former is absent.
     pub(super) fn xattrs(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut set = |name: &[u8], value: Vec<u8>, replace: bool| match found
-            .iter_mut()
-            .find(|(known, _)| known == name)
-        {
-            Some(_) if !replace => {}
-            Some((_, old)) => *old = value,
-            None => found.push((name.to_vec(), value)),
-        };
+        let mut found: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         for (key, value) in &self.records {
             if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                set(name, value.clone(), true);
+                found.insert(name.to_vec(), value.clone());
             }
         }
         for (key, value) in &self.records {
             if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                 let text = value.strip_suffix(b"==").or(value.strip_suffix(b"=")).unwrap_or(value);
                 let value = STANDARD_NO_PAD.decode(text);
-                set(name, value.map_err(|_| bad("tar: an attribute that is no base64"))?, false);
+                let value = value.map_err(|_| bad("tar: an attribute that is no base64"))?;
+                found.entry(name.to_vec()).or_insert(value);
             }
         }
-        Ok(found)
+        if found.len() > XATTRS {
+            return Err(exceeded("an entry with too many attributes", XATTRS));
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// The description of a sparse file, where there is one.
@@ -184,7 +186,7 @@ pub(super) fn map_in_data(
         read(&mut block)?;
         bytes += 512;
         if bytes > limit {
-            return Err(crate::image::limits::exceeded("a sparse map that is too long", limit));
+            return Err(exceeded("a sparse map that is too long", limit));
         }
         for byte in block {
             if byte != b'\n' {

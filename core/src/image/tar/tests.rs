@@ -64,6 +64,19 @@ fn entries_come_with_all_they_have() {
 }
 
 #[test]
+fn attributes_of_one_entry_are_counted() {
+    let with = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("SCHILY.xattr.user.{n}")).collect();
+        let records: Vec<(&str, &[u8])> =
+            names.iter().map(|name| (name.as_str(), &b"v"[..])).collect();
+        Tar::new().pax(&records).file("x", b"").end()
+    };
+    assert_eq!(read(&with(1000)).unwrap()[0].0.xattrs.len(), 1000);
+    refused(with(1001), "an entry with too many attributes: the limit is 1000");
+    refused(with(30_000), "an entry with too many attributes");
+}
+
+#[test]
 fn long_names_come_from_gnu_headers_or_pax() {
     let long = "x".repeat(300);
     let gnu = Tar::new()

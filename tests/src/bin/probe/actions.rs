@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::hint::black_box;
 use std::io::{Error, Read, Result, Write, copy, stdin, stdout};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::system::{self, SIGKILL};
 
@@ -42,6 +42,9 @@ pub(crate) fn act(name: &str, words: &[&str]) -> Result<()> {
         "remove" => fs::remove_file(word),
         "mkdir" => fs::create_dir(word),
         "fill" => fill(word),
+        "spy" => number().and_then(crate::spy::on_joining),
+        "grab" => number().and_then(crate::spy::on_programs),
+        "stop" => system::kill(own_pid(), 19),
         "open" => open(word, words.get(1).copied().unwrap_or_default()),
         "mknod" => node(words),
         _ => Err(Error::from_raw_os_error(38)),
@@ -163,9 +166,9 @@ fn oom_child(mib: u64) -> Result<()> {
 
 /// Uses so many milliseconds of processor time.
 fn burn(ms: u64) {
-    let begun = Instant::now();
+    let end = system::cpu_time() + Duration::from_millis(ms);
     let mut value = 0_u64;
-    while begun.elapsed() < Duration::from_millis(ms) {
+    while system::cpu_time() < end {
         for step in 0..10_000 {
             value = black_box(value.wrapping_mul(31).wrapping_add(step));
         }

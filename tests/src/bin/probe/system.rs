@@ -9,6 +9,7 @@
 
 use std::ffi::{CString, c_char, c_int, c_long, c_ulong, c_void};
 use std::io::{Error, Result};
+use std::time::Duration;
 
 pub(crate) const SIGKILL: c_int = 9;
 
@@ -31,6 +32,14 @@ unsafe extern "C" {
     fn c_setuid(uid: u32) -> c_int;
     #[link_name = "mknod"]
     fn c_mknod(path: *const c_char, mode: u32, device: u64) -> c_int;
+    #[link_name = "clock"]
+    fn c_clock() -> c_long;
+}
+
+/// Processor time that this process has used (clock(3): microseconds).
+pub(crate) fn cpu_time() -> Duration {
+    // SAFETY: takes nothing.
+    Duration::from_micros(unsafe { c_clock() }.try_into().unwrap_or(0))
 }
 
 fn check(result: c_int) -> Result<c_int> {
@@ -79,6 +88,17 @@ pub(crate) fn default(signal: c_int) {
 pub(crate) fn kill(pid: c_int, signal: c_int) -> Result<()> {
     // SAFETY: numbers only.
     check(unsafe { c_kill(pid, signal) }).map(drop)
+}
+
+/// Begins to trace a process without stopping it (ptrace(2), PTRACE_SEIZE).
+pub(crate) fn seize(pid: c_int) -> Result<()> {
+    const PTRACE: c_long = if cfg!(target_arch = "x86_64") { 101 } else { 117 };
+    const SEIZE: c_long = 0x4206;
+    // SAFETY: numbers only.
+    if unsafe { c_syscall(PTRACE, SEIZE, c_long::from(pid), 0_usize, 0_usize) } < 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// The wait status of one child.

@@ -1,25 +1,18 @@
 //! Options of `run` about the program: environment, user, directory, init.
 
-use std::ffi::{OsStr, OsString};
-use std::io::BufRead;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
-use libctr::spec::{RunSpec, Text};
-use libctr::{Error, Stage};
+use libctr::spec::RunSpec;
 
-use super::wrong;
+use crate::variables::Variables;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Program")]
 pub(super) struct Process {
-    /// Variable: NAME=VALUE, or NAME to take ours
-    #[arg(short, long = "env", value_name = "NAME=VALUE")]
-    env: Vec<OsString>,
-    /// File with a variable on each line
-    #[arg(long = "env-file", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    env_files: Vec<PathBuf>,
+    #[command(flatten)]
+    variables: Variables,
     /// Working directory inside
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -55,12 +48,7 @@ pub(super) fn octal(text: &str) -> Result<u32, String> {
 
 impl Process {
     pub(super) fn apply(&self, spec: &mut RunSpec) -> libctr::Result<()> {
-        for file in &self.env_files {
-            read_variables(file, spec)?;
-        }
-        for variable in &self.env {
-            set(spec, "--env", variable)?;
-        }
+        self.variables.apply(&mut spec.env, &mut spec.inherit_env)?;
         if let Some(directory) = &self.workdir {
             spec.cwd = Some(directory.clone());
         }
@@ -76,84 +64,9 @@ impl Process {
     }
 }
 
-/// One variable: the last word about a name counts.
-fn set(spec: &mut RunSpec, option: &str, variable: &OsStr) -> libctr::Result<()> {
-    let bytes = variable.as_bytes();
-    let end = bytes.iter().position(|byte| *byte == b'=');
-    let name = std::str::from_utf8(&bytes[..end.unwrap_or(bytes.len())])
-        .map_err(|_| wrong(option, format!("{variable:?}: the name is not UTF-8")))?;
-    if name.is_empty() {
-        return Err(wrong(option, format!("expected NAME or NAME=VALUE, found {variable:?}")));
-    }
-    spec.inherit_env.retain(|known| known != name);
-    match end {
-        Some(end) => {
-            let value = Text::from(OsStr::from_bytes(&bytes[end + 1..]));
-            spec.env.insert(name.to_owned(), Some(value));
-        }
-        None => {
-            spec.env.remove(name);
-            spec.inherit_env.push(name.to_owned());
-        }
-    }
-    Ok(())
-}
-
-/// Docker's format: a variable on each line, nothing is quoted, lines that
-/// begin with `#` are comments.
-fn read_variables(path: &Path, spec: &mut RunSpec) -> libctr::Result<()> {
-    let failed =
-        |call: &str, error| Error::io(Stage::Spec, format!("--env-file: {call}({path:?})"), error);
-    let file = std::fs::File::open(path).map_err(|error| failed("open", error))?;
-    for (number, line) in std::io::BufReader::new(file).split(b'\n').enumerate() {
-        let line = line.map_err(|error| failed("read", error))?;
-        let line = line.strip_suffix(b"\r").unwrap_or(&line).trim_ascii_start();
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
-        }
-        let name = line.split(|byte| *byte == b'=').next().unwrap_or_default();
-        if name.is_empty() || name.iter().any(u8::is_ascii_whitespace) {
-            let place = format!("{path:?}, line {}", number + 1);
-            return Err(wrong("--env-file", format!("{place}: expected NAME=VALUE")));
-        }
-        set(spec, "--env-file", &OsString::from_vec(line.to_vec()))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{octal, read_variables, set};
-    use libctr::spec::RunSpec;
-    use std::ffi::OsStr;
-    use std::io::Write;
-
-    #[test]
-    fn last_word_about_a_variable_counts() {
-        let mut spec = RunSpec::default();
-        for variable in ["A=1", "A", "B", "B=x=y", "C="] {
-            set(&mut spec, "--env", OsStr::new(variable)).unwrap();
-        }
-        assert_eq!(spec.inherit_env, ["A"]);
-        assert_eq!(spec.env["B"], Some("x=y".into()));
-        assert_eq!(spec.env["C"], Some("".into()));
-        assert!(!spec.env.contains_key("A"));
-        let error = set(&mut spec, "--env", OsStr::new("=x")).unwrap_err().to_string();
-        assert_eq!(error, "spec: --env: expected NAME or NAME=VALUE, found \"=x\"");
-    }
-
-    #[test]
-    fn variables_of_a_file_are_not_quoted() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"# comment\n\n  A=\"1 2\"\r\nB\n").unwrap();
-        let mut spec = RunSpec::default();
-        read_variables(file.path(), &mut spec).unwrap();
-        assert_eq!(spec.env["A"], Some("\"1 2\"".into()));
-        assert_eq!(spec.inherit_env, ["B"]);
-        file.write_all(b"export C=1\n").unwrap();
-        let error = read_variables(file.path(), &mut spec).unwrap_err().to_string();
-        assert!(error.ends_with(", line 5: expected NAME=VALUE"), "{error}");
-    }
+    use super::octal;
 
     #[test]
     fn masks_are_octal() {

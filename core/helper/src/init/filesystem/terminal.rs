@@ -20,6 +20,20 @@ pub(super) fn open(
     let master = root
         .open_file(c"dev/pts/ptmx", sys::O_RDWR | sys::O_NOCTTY)
         .map_err(failed(Call::Openat2, none))?;
+    let terminal = other_end(plan, &master)?;
+
+    let tree = Tree::open(stage, none, terminal.borrow(), c"", false)?;
+    let console = root.file_target(c"dev/console", false).map_err(failed(Call::Openat2, none))?;
+    tree.attach(console.borrow())?;
+
+    sys::send(monitor, b"t", [Some(master.borrow()), None]).map_err(failed(Call::Send, none))?;
+    Ok(terminal)
+}
+
+/// The program's end of a new terminal, with the size of the plan and the
+/// program's user as its owner.
+pub(crate) fn other_end(plan: Plan<'_>, master: &Fd) -> Result<Fd, Fault> {
+    let none = Fault::NO_RECORD;
     sys::terminal_unlock(master.borrow()).map_err(failed(Call::Ioctl, none))?;
     let size = |field| plan.get(field).and_then(|size| u16::try_from(size).ok()).unwrap_or(0);
     let (rows, columns) = (size(Field::Rows), size(Field::Columns));
@@ -27,11 +41,5 @@ pub(super) fn open(
     let terminal = sys::terminal_peer(master.borrow()).map_err(failed(Call::Ioctl, none))?;
     let uid = plan.get(Field::Uid).and_then(|uid| u32::try_from(uid).ok()).unwrap_or(0);
     sys::fchown(terminal.borrow(), uid, u32::MAX).map_err(failed(Call::Fchown, none))?;
-
-    let tree = Tree::open(stage, none, terminal.borrow(), c"", false)?;
-    let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
-    tree.attach(console.borrow())?;
-
-    sys::send(monitor, b"t", [Some(master.borrow()), None]).map_err(failed(Call::Send, none))?;
     Ok(terminal)
 }
