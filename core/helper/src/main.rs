@@ -21,6 +21,7 @@ mod join;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod message;
 mod monitor;
+mod numbered;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod plan;
 mod probe;
