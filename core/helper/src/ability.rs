@@ -2,7 +2,7 @@
 //! can try (`core/helper/src/probe.rs`), and what became of the try.
 
 use crate::fault::Call;
-use crate::plan::numbered;
+use crate::numbered::numbered;
 
 numbered! {
     /// One thing that is tried, in the order in which it is.

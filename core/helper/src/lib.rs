@@ -19,6 +19,7 @@ extern crate std;
 pub mod ability;
 pub mod fault;
 pub mod message;
+mod numbered;
 pub mod plan;
 
 /// The helper program: a static executable for this target.

@@ -15,6 +15,8 @@ mod view;
 
 pub use view::{Body, Plan, Record, Records};
 
+use crate::numbered::numbered;
+
 /// First four bytes of a plan.
 pub const MAGIC: u32 = 0x6374_7270;
 /// The format's version: program and library are always built together, so
@@ -22,31 +24,6 @@ pub const MAGIC: u32 = 0x6374_7270;
 pub const VERSION: u32 = 1;
 /// Bytes before the first field.
 pub const HEADER: usize = 16;
-
-macro_rules! numbered {
-    ($(#[$outer:meta])* $name:ident: $repr:ty { $($(#[$doc:meta])* $item:ident = $number:literal,)* }) => {
-        $(#[$outer])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr($repr)]
-        pub enum $name { $($(#[$doc])* $item = $number,)* }
-
-        impl $name {
-            /// All of them, in order.
-            pub const ALL: &'static [$name] = &[$($name::$item,)*];
-
-            /// The item with this number.
-            #[must_use]
-            pub const fn from_number(number: $repr) -> Option<$name> {
-                match number {
-                    $($number => Some($name::$item),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-pub(crate) use numbered;
 
 numbered! {
     /// A number that every plan has; [`Field::ABSENT`] where it is not set.
