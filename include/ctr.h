@@ -605,6 +605,26 @@ int ctr_list_json(struct ctr_runtime_t *rt,
                   struct ctr_error_t **err);
 
 /**
+ * Tries what containers need here: namespaces, mounts, control groups,
+ * filters. Takes at most ten seconds, usually one; nothing of the machine
+ * changes and nothing is left.
+ *
+ * `*out` is one JSON object: `level` (`full`, `without_limits`,
+ * `degraded_only` or `nothing`), `features` (keys of a RunSpec, each with
+ * `works` and what it `needs`), `findings` (each with `ability`, `state` (`ok`,
+ * `degraded`, `missing`), `detail`, and where it is not `ok` the `consequence`
+ * and the command that would be the `fix`), `kernel` and `uid`.
+ *
+ * `opts` may be NULL: the default directories. No runtime has to be open, so
+ * that this works where none can be. `*out` is the caller's; free it with
+ * `ctr_buf_free`. What is missing is no error.
+ */
+CTR_MUST_USE
+int ctr_probe_json(const struct ctr_runtime_opts_t *opts,
+                   struct ctr_buf_t *out,
+                   struct ctr_error_t **err);
+
+/**
  * An outcome as the word that documents use: `exited`, `oom_killed`, ...
  *
  * Lives for ever. `unknown` for any other number.

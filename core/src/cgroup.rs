@@ -56,6 +56,7 @@ mod setup;
 mod stats;
 mod systemd;
 mod tree;
+mod trial;
 mod v1;
 mod v2;
 
@@ -73,6 +74,7 @@ pub(crate) use place::Systemd;
 pub(crate) use setup::Setup;
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 pub(crate) use systemd::Manager;
+pub(crate) use trial::Trial;
 
 /// How long [`Groups::freeze`] waits for the kernel, and [`Groups::remove`]
 /// for processes that are already dying.

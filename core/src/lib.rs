@@ -55,6 +55,8 @@ pub mod container;
 
 pub mod runtime;
 
+pub mod probe;
+
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -67,5 +69,6 @@ mod sys;
 pub use container::{Container, Exec, Info, Output, RootMount, Status};
 pub use error::{Error, ErrorKind, Result, Stage};
 pub use launch::{RunOptions, Stdio};
+pub use probe::{Probe, probe};
 pub use runtime::{Runtime, RuntimeOptions};
 pub use wait::{Exit, Outcome, Usage};

@@ -45,6 +45,15 @@ pub struct RuntimeOptions {
     pub helper: Option<PathBuf>,
 }
 
+impl RuntimeOptions {
+    /// The state and the data directory that these options mean.
+    pub(crate) fn directories(&self) -> (PathBuf, PathBuf) {
+        let run = absolute(self.run.clone().unwrap_or_else(default_run));
+        let data = absolute(self.data.clone().unwrap_or_else(default_data));
+        (run, data)
+    }
+}
+
 impl Runtime {
     /// Opens the directories, makes the first where missing, and removes what
     /// hosts that were killed have left there. C: `ctr_runtime_open`.
@@ -53,8 +62,7 @@ impl Runtime {
     /// Stage `state` if they cannot be made or read.
     #[doc(alias = "ctr_runtime_open")]
     pub fn open(options: &RuntimeOptions) -> Result<Runtime> {
-        let run = absolute(options.run.clone().unwrap_or_else(default_run));
-        let data = absolute(options.data.clone().unwrap_or_else(default_data));
+        let (run, data) = options.directories();
         if options.run.is_none() {
             claim(&run)?;
         }

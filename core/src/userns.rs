@@ -17,7 +17,7 @@
 
 pub(crate) mod job;
 pub(crate) mod owners;
-mod subordinate;
+pub(crate) mod subordinate;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -179,6 +179,16 @@ impl Users {
     /// Whether all ids but one are missing, for want of subordinate ids.
     pub(crate) fn is_single(&self) -> bool {
         self.writer == Writer::Single
+    }
+
+    /// Whether the helper itself has the right to every id of it.
+    pub(crate) fn is_written_by_root(&self) -> bool {
+        matches!(self.writer, Writer::Root { .. })
+    }
+
+    /// How many users there are in it.
+    pub(crate) fn count(&self) -> u64 {
+        self.uids.iter().map(|map| u64::from(map.size)).sum()
     }
 
     /// Whether programs can be in groups beside their first.

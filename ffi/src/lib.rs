@@ -34,6 +34,8 @@ pub mod options;
 
 pub mod runtime;
 
+pub mod probe;
+
 pub mod exit;
 
 pub mod container;

@@ -28,6 +28,7 @@ from ._errors import (
 )
 from ._libctr import Runtime, __version__
 from ._result import Outcome, Result, Usage
+from ._probe import Feature, Finding, Probe, probe
 from ._run import run
 from ._spec import Limits, Mount, Network
 
@@ -37,6 +38,8 @@ __all__ = [
     "ContainerLost",
     "CtrError",
     "ExitError",
+    "Feature",
+    "Finding",
     "ImageNotFound",
     "InvalidInput",
     "Limits",
@@ -44,6 +47,7 @@ __all__ = [
     "Network",
     "NotFound",
     "Outcome",
+    "Probe",
     "ProgramNotExecutable",
     "ProgramNotFound",
     "Result",
@@ -53,5 +57,6 @@ __all__ = [
     "TimeoutExpired",
     "Usage",
     "__version__",
+    "probe",
     "run",
 ]

@@ -3,10 +3,11 @@ from typing import final
 
 from ._spec import StrPath
 
-__all__ = ["Runtime", "__version__"]
+__all__ = ["Runtime", "__version__", "probe"]
 
 __version__: str
 
+def probe(*, run: StrPath | None = None, data: StrPath | None = None) -> str: ...
 @final
 class Runtime:
     """A state directory and a data directory; threads may share it."""

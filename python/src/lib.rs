@@ -5,9 +5,11 @@
 //! (`python/libctr`). No call holds the interpreter while it waits.
 
 mod error;
+mod probe;
 mod runtime;
 
 use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule};
+use pyo3::wrap_pyfunction;
 
 /// The native part of libctr.
 // With gil_used the free-threaded interpreter takes its lock back; it cannot
@@ -15,5 +17,6 @@ use pyo3::prelude::{Bound, PyModule, PyModuleMethods, PyResult, pymodule};
 #[pymodule(gil_used = true)]
 fn _libctr(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(probe::probe, module)?)?;
     module.add_class::<runtime::Runtime>()
 }

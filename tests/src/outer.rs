@@ -13,11 +13,20 @@ use libctr_seccomp::{Action, Instruction, Machine, Profile, Rule, compile};
 /// # Panics
 /// If this kernel has no filters.
 pub fn without<T: Send>(names: &[&str], errno: u16, act: impl FnOnce() -> T + Send) -> T {
-    let rule = |name: &&str| Rule {
-        name: (*name).to_owned(),
-        action: Action::Errno(errno),
-        arguments: Vec::new(),
-    };
+    under(names, Action::Errno(errno), act)
+}
+
+/// The same, of which the named calls end the process that makes them. The
+/// thread itself must not make any.
+///
+/// # Panics
+/// If this kernel has no filters.
+pub fn killing<T: Send>(names: &[&str], act: impl FnOnce() -> T + Send) -> T {
+    under(names, Action::KillProcess, act)
+}
+
+fn under<T: Send>(names: &[&str], action: Action, act: impl FnOnce() -> T + Send) -> T {
+    let rule = |name: &&str| Rule { name: (*name).to_owned(), action, arguments: Vec::new() };
     let profile = Profile {
         default: Action::Allow,
         foreign: Action::Allow,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("sys", &[]),
     ("tree", &["sys"]),
@@ -37,9 +37,10 @@ const MAY_USE: [(&str, &[&str]); 17] = [
         ],
     ),
     ("container", &["cgroup", "helper", "launch", "runtime", "spec", "state", "sys", "wait"]),
+    ("probe", &["cgroup", "helper", "runtime", "spec", "state", "sys", "userns", "wait"]),
     ("runtime", &["container", "image", "launch", "spec", "state"]),
     ("fuzzing", &["cgroup", "image", "launch", "process"]),
-    ("lib", &["container", "error", "launch", "runtime", "wait"]),
+    ("lib", &["container", "error", "launch", "probe", "runtime", "wait"]),
 ];
 
 /// Re-exports of the crate's root that every module may use.

@@ -85,6 +85,20 @@ static void raw_arguments(ctr_runtime_t *rt)
     ctr_container_unref(c);
 }
 
+static void probe(const ctr_runtime_opts_t *where)
+{
+    const ctr_runtime_opts_t nowhere = {sizeof nowhere, "/proc/nothing", NULL};
+    ctr_buf_t buf;
+
+    CHECK(ctr_probe_json(where, &buf, &err) == CTR_OK);
+    CHECK(strstr(buf.data, "{\"ability\":\"helper\",\"state\":\"ok\","));
+    CHECK(!strstr(buf.data, "\"level\":\"nothing\""));
+    ctr_buf_free(&buf);
+    CHECK(ctr_probe_json(&nowhere, &buf, &err) == CTR_OK);
+    CHECK(strstr(buf.data, "\"level\":\"nothing\""));
+    ctr_buf_free(&buf);
+}
+
 static void waiting(ctr_runtime_t *rt)
 {
     ctr_container_t *c = start(rt, "{\"args\": [\"sleep\", \"60\"]}", NULL);
@@ -230,6 +244,7 @@ int main(int argc, char **argv)
     where.run = argv[1];
     where.data = argv[2];
     CHECK(ctr_runtime_open(&where, &rt, &err) == CTR_OK);
+    probe(&where);
     raw_arguments(rt);
     listener(rt);
     waiting(rt);

@@ -36,6 +36,7 @@ static void without_handles(void)
     memset(&ex, 0, sizeof ex);
     ex.size = sizeof ex;
     refused(ctr_runtime_open(NULL, NULL, &err), CTR_E_INVALID, "out is NULL");
+    refused(ctr_probe_json(NULL, NULL, &err), CTR_E_INVALID, "out is NULL");
     refused(ctr_run(NULL, "{}", 2, NULL, &c, &err), CTR_E_INVALID, "rt is NULL");
     refused(ctr_wait(NULL, -1, &ex, &err), CTR_E_INVALID, "c is NULL");
     refused(ctr_spec_validate(NULL, NULL, 0, &buf, &err), CTR_E_INVALID, "spec is NULL");

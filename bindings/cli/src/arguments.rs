@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use libctr::{Runtime, RuntimeOptions};
 
 use crate::commands::{
-    exec, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause, version,
-    wait,
+    doctor, exec, features, image, inspect, kill, logs, pause, ps, rm, run, stats, stop, unpause,
+    version, wait,
 };
 use crate::generate;
 
@@ -72,11 +72,16 @@ impl Format {
 impl Global {
     /// Opens the directories.
     pub(crate) fn runtime(&self) -> libctr::Result<Runtime> {
-        Runtime::open(&RuntimeOptions {
+        Runtime::open(&self.options())
+    }
+
+    /// Where the directories are.
+    pub(crate) fn options(&self) -> RuntimeOptions {
+        RuntimeOptions {
             run: self.root.clone(),
             data: self.data.clone(),
             ..RuntimeOptions::default()
-        })
+        }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -101,6 +106,7 @@ pub(crate) enum Command {
     Stats(stats::Arguments),
     Wait(wait::Arguments),
     Image(image::Arguments),
+    Doctor(doctor::Arguments),
     Features(features::Arguments),
     Version(version::Arguments),
     Completions(generate::Completions),

@@ -1,5 +1,6 @@
 //! One file for each command: its arguments and what it does.
 
+pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod features;
 pub(crate) mod image;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitStatus> {
         Command::Stats(arguments) => stats::run(global, arguments),
         Command::Wait(arguments) => wait::run(global, arguments),
         Command::Image(arguments) => image::run(global, arguments),
+        Command::Doctor(arguments) => doctor::run(global, arguments),
         Command::Features(arguments) => features::run(global, arguments),
         Command::Version(arguments) => version::run(global, arguments),
         Command::Completions(arguments) => generate::completions(arguments),

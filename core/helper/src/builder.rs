@@ -33,7 +33,7 @@ pub(crate) fn start(
     }
 }
 
-fn user_namespace(pid: i32) -> sys::Result<Fd> {
+pub(crate) fn user_namespace(pid: i32) -> sys::Result<Fd> {
     let flags = sys::O_PATH | sys::O_DIRECTORY;
     let proc = sys::open(Fd::CWD, c"/proc", flags, 0)?;
     let mut digits = [0; 21];

@@ -47,7 +47,7 @@ macro_rules! calls {
                 }
             }
 
-            const fn from_number(number: u8) -> Call {
+            pub(crate) const fn from_number(number: u8) -> Call {
                 match number {
                     $($number => Call::$name,)*
                     _ => Call::Unknown,

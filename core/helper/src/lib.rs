@@ -16,8 +16,10 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod ability;
 pub mod fault;
 pub mod message;
+mod numbered;
 pub mod plan;
 
 /// The helper program: a static executable for this target.
@@ -33,7 +35,7 @@ macro_rules! program {
         mod $name;
     )*};
 }
-program! { builder init job join monitor sys userns }
+program! { builder init job join monitor probe sys userns }
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@
 #![no_std]
 #![no_main]
 
+#[allow(dead_code, reason = "shared with the host, which uses the other half")]
+mod ability;
 mod builder;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod fault;
@@ -19,8 +21,13 @@ mod join;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod message;
 mod monitor;
-#[allow(dead_code, reason = "shared with the host, which uses the other half")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the host, which uses the other half"
+)]
 mod plan;
+mod probe;
 mod sys;
 mod userns;
 
@@ -47,6 +54,7 @@ fn begin(argument: Option<&CStr>) -> ! {
             settle(plan, BorrowedFd(number));
             match plan.get(Field::Job) {
                 None => monitor::run(plan),
+                Some(kinds::PROBE) => probe::run(plan),
                 Some(kinds::EXEC) => join::run(plan),
                 Some(job) => job::run(plan, job),
             }

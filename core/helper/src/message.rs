@@ -4,6 +4,7 @@
 //! A message is one packet of [`Message::SIZE`] bytes on a sequenced socket;
 //! descriptors may travel with it. Decoding is total.
 
+use crate::ability::Verdict;
 use crate::fault::Fault;
 
 /// One packet from the program to the host.
@@ -19,6 +20,13 @@ pub enum Message {
     Failed(Fault),
     /// What was to be done beside running containers is done.
     Done,
+    /// What became of one try of the probe.
+    Tried {
+        /// A number of [`crate::ability::Ability`].
+        ability: u8,
+        /// What became of it.
+        verdict: Verdict,
+    },
     /// The listener of the filter of system calls travels along; the program
     /// is not executed yet.
     Listener,
@@ -44,6 +52,10 @@ impl Message {
             }
             Message::Failed(fault) => (3, fault.to_bytes()),
             Message::Done => (4, [0; 8]),
+            Message::Tried { ability, verdict } => {
+                let [a, b, c, d, e, f] = verdict.to_bytes();
+                (8, [ability, 0, a, b, c, d, e, f])
+            }
             Message::Listener => (5, [0; 8]),
             Message::Unknown => (0, [0; 8]),
         };
@@ -59,6 +71,7 @@ impl Message {
             2 => Message::Started { pid: i32::from_le_bytes([a, b, c, d]) },
             3 => Message::Failed(Fault::from_bytes([a, b, c, d, e, f, g, h])),
             4 => Message::Done,
+            8 => Message::Tried { ability: a, verdict: Verdict::from_bytes([c, d, e, f, g, h]) },
             5 => Message::Listener,
             _ => Message::Unknown,
         }
@@ -109,17 +122,19 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::{Control, Message};
+    use crate::ability::Verdict;
     use crate::fault::{Call, Fault, Step};
 
     #[test]
     fn messages_round_trip() {
         let fault = Fault { step: Step::User, call: Call::Setgroups, index: 9, errno: 1 };
         let started = Message::Started { pid: -7 };
+        let tried = Message::Tried { ability: 3, verdict: Verdict::Killed(31) };
         let others = [Message::Failed(fault), Message::Done, Message::Listener, Message::Unknown];
-        for message in others.into_iter().chain([started]) {
+        for message in others.into_iter().chain([started, tried]) {
             assert_eq!(Message::from_bytes(message.to_bytes()), message);
         }
-        for kind in (6..=255u8).chain([0, 1]) {
+        for kind in (6..=255u8).filter(|kind| *kind != 8).chain([0, 1]) {
             assert_eq!(
                 Message::from_bytes([kind, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]),
                 Message::Unknown

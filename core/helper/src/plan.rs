@@ -15,6 +15,8 @@ mod view;
 
 pub use view::{Body, Plan, Record, Records};
 
+use crate::numbered::numbered;
+
 /// First four bytes of a plan.
 pub const MAGIC: u32 = 0x6374_7270;
 /// The format's version: program and library are always built together, so
@@ -22,29 +24,6 @@ pub const MAGIC: u32 = 0x6374_7270;
 pub const VERSION: u32 = 1;
 /// Bytes before the first field.
 pub const HEADER: usize = 16;
-
-macro_rules! numbered {
-    ($(#[$outer:meta])* $name:ident: $repr:ty { $($(#[$doc:meta])* $item:ident = $number:literal,)* }) => {
-        $(#[$outer])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr($repr)]
-        pub enum $name { $($(#[$doc])* $item = $number,)* }
-
-        impl $name {
-            /// All of them, in order.
-            pub const ALL: &'static [$name] = &[$($name::$item,)*];
-
-            /// The item with this number.
-            #[must_use]
-            pub const fn from_number(number: $repr) -> Option<$name> {
-                match number {
-                    $($number => Some($name::$item),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
 
 numbered! {
     /// A number that every plan has; [`Field::ABSENT`] where it is not set.
@@ -173,6 +152,8 @@ pub mod job {
     pub const OWNERS: u64 = 2;
     /// Another program is executed in a container that runs.
     pub const EXEC: u64 = 3;
+    /// What containers need is tried; the host gets a packet for each.
+    pub const PROBE: u64 = 4;
 }
 
 /// When a [`Kind::Remove`] path is removed.
@@ -291,6 +272,10 @@ numbered! {
         Filter = 60,
         /// A device: flags u32, mode u32, uid u32, gid u32, major u32, minor u32, the host's path, path.
         Device = 65,
+        /// An empty directory on which the probe may mount: path.
+        Scratch = 80,
+        /// An empty directory on the file system of the data directory: path.
+        ScratchOnData = 81,
         /// A file of pid 1 in /proc that makes its user namespace: name, contents.
         IdMap = 90,
         /// A program that writes one of them: path, then its arguments after

@@ -10,6 +10,7 @@
 //! Every descriptor made here is close-on-exec.
 
 mod arch;
+mod attempt;
 mod clone;
 mod fs;
 mod identity;
@@ -20,6 +21,7 @@ mod socket;
 #[cfg(not(any(test, clippy)))]
 mod start;
 
+pub(crate) use attempt::*;
 pub(crate) use clone::*;
 pub(crate) use fs::*;
 pub(crate) use identity::*;

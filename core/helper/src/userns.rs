@@ -38,7 +38,7 @@ pub(crate) fn map(plan: Plan<'static>, pid: i32, child: BorrowedFd) -> Result<()
             Kind::IdMap => {
                 let name = body.string().ok_or(broken)?;
                 let contents = body.string().ok_or(broken)?;
-                write(pid, name, contents).map_err(failed(Call::Write, record.index))?;
+                write(pid, name, contents.to_bytes()).map_err(failed(Call::Write, record.index))?;
             }
             Kind::IdTool => tool(record.body, pid, record.index)?,
             _ => {}
@@ -57,7 +57,7 @@ pub(crate) fn pid_text(pid: i32, buffer: &mut [u8; 21]) -> &CStr {
 }
 
 /// The kernel takes a map in one write or not at all.
-fn write(pid: &CStr, name: &CStr, contents: &CStr) -> sys::Result<()> {
+pub(crate) fn write(pid: &CStr, name: &CStr, contents: &[u8]) -> sys::Result<()> {
     let flags = sys::O_PATH | sys::O_DIRECTORY;
     let proc = sys::open(Fd::CWD, c"/proc", flags, 0)?;
     let process = sys::open(proc.borrow(), pid, flags, 0)?;
@@ -66,7 +66,7 @@ fn write(pid: &CStr, name: &CStr, contents: &CStr) -> sys::Result<()> {
     if sys::file_system_type(file.borrow())? != PROC {
         return Err(Errno::EXDEV);
     }
-    sys::write_all(file.borrow(), contents.to_bytes())
+    sys::write_all(file.borrow(), contents)
 }
 
 /// Runs newuidmap(1) or newgidmap(1), which look the map up in /etc/subuid.

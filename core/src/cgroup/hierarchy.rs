@@ -137,6 +137,11 @@ impl Hierarchies {
         found
     }
 
+    /// Whether any controller is in a v1 hierarchy.
+    pub(crate) fn has_v1(&self) -> bool {
+        !self.v1.is_empty()
+    }
+
     /// The groups of the calling thread.
     pub(super) fn own(&self) -> Result<Cow<'_, Own>> {
         match &self.own {

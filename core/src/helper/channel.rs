@@ -40,6 +40,12 @@ pub(crate) fn cancelled() -> Error {
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
 
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Channel {
     /// Waits for the next message. `None`: the helper is gone. The second
     /// descriptor, if given, interrupts the wait with `Cancelled`.

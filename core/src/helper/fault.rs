@@ -282,7 +282,9 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
         | Kind::Mask
         | Kind::ReadOnly
         | Kind::Cwd
-        | Kind::Program => format!("{name}({})", body.text()),
+        | Kind::Program
+        | Kind::Scratch
+        | Kind::ScratchOnData => format!("{name}({})", body.text()),
         Kind::Remove => {
             body.skip(1);
             format!("{name}({})", body.text())

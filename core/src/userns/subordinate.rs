@@ -22,7 +22,7 @@ const PLACES: [&str; 5] = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/
 const RANGES_MAX: usize = 64;
 
 /// newuidmap and newgidmap, if both are there.
-pub(super) fn tools() -> Option<[PathBuf; 2]> {
+pub(crate) fn tools() -> Option<[PathBuf; 2]> {
     PLACES.iter().find_map(|place| {
         let tools = ["newuidmap", "newgidmap"].map(|name| Path::new(place).join(name));
         tools.iter().all(|tool| tool.is_file()).then_some(tools)
@@ -31,7 +31,7 @@ pub(super) fn tools() -> Option<[PathBuf; 2]> {
 
 /// First id and count of each range of the calling user in `/etc/subuid` or
 /// `/etc/subgid`; none where there is no such file.
-pub(super) fn ranges(path: &str) -> Result<Vec<(u32, u32)>> {
+pub(crate) fn ranges(path: &str) -> Result<Vec<(u32, u32)>> {
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|error| Error::io(Stage::User, format!("read({path:?})"), error))?,

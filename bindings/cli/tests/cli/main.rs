@@ -9,6 +9,7 @@ mod attached;
 mod bench;
 mod detached;
 mod devices;
+mod doctor;
 mod exec;
 mod features;
 mod generated;

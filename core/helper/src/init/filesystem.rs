@@ -26,6 +26,7 @@ use crate::fault::{Call, Fault, Step};
 use crate::plan::{Body, Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
+pub(crate) use mounts::root_is_rootfs;
 pub(crate) use tree::Stage;
 use tree::Tree;
 

@@ -73,6 +73,14 @@ pub(crate) fn no_new_privs() -> Result<()> {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
 
+/// Whether a filter of system calls is around this process already
+/// (PR_GET_SECCOMP).
+pub(crate) fn is_filtered() -> bool {
+    const PR_GET_SECCOMP: usize = 21;
+    const FILTER: usize = 2;
+    prctl(PR_GET_SECCOMP, 0, 0) == Ok(FILTER)
+}
+
 /// Filters this process's system calls from now on (seccomp(2)). `program`:
 /// instructions of eight bytes. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the
 /// result is a descriptor.

@@ -201,7 +201,7 @@ fn change(mount: &Mount<'_>, set: u64, clear: u64) -> Result<()> {
 
 /// Whether the root of this process is the file system that the kernel starts
 /// with, which can be the root of nobody else.
-pub(super) fn root_is_rootfs() -> Result<bool> {
+pub(crate) fn root_is_rootfs() -> Result<bool> {
     let mut is = false;
     each(|mount| {
         is |= mount.point == b"/" && mount.kind == b"rootfs";
