@@ -2,8 +2,6 @@
 
 CARGO  ?= cargo
 PYTHON ?= python3
-# Containers need root in this version; `make run` asks for it only there.
-SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
 # Several test files start containers at the same time; the leak checks count
 # descriptors of their own process only.
 TEST_FLAGS ?=
@@ -11,6 +9,12 @@ TEST_FLAGS ?=
 # test-vm`, and the tests that run there.
 RUN_IN_VM ?= run-in-vm
 VM_TESTS ?= wait|deadline|cleanup|cgroup|sandbox|init|devices
+# The tests that run there as an ordinary user, too.
+VM_USER_TESTS ?= wait|deadline|cgroup|sweep|rootless|rootless_images|host_root
+# Those that `make test-user` runs as a user with subordinate ids and as one
+# without.
+USER_TESTS ?= .
+SINGLE_TESTS ?= rootless|rootless_images|host_root|sandbox|process|streams
 # System calls that `make test-old-kernel` takes away, a set at a time, and the
 # tests that run without them (all take 4 minutes for each set). Those of the
 # filter of system calls would see the one that takes them away.
@@ -25,8 +29,8 @@ include ffi/install.mk
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= layer archive manifest reference runspec oci_spec plan message passwd mountinfo
 
-.PHONY: help build run test test-vm test-systemd test-old-kernel fuzz bench lint deny wheel \
-    python-test install check clean
+.PHONY: help build run test test-user test-vm test-systemd test-old-kernel fuzz bench lint deny \
+    wheel python-test install check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,22 +40,34 @@ build: ## the library, the C library and the command line
 
 run: ## run one command, isolated and limited, and say how it ended
 	$(CARGO) build --release -q -p libctr --example hello
-	$(SUDO) target/release/examples/hello
+	target/release/examples/hello
 
 test: ## all tests that this machine can run; what it cannot is said
 	$(CARGO) test --workspace $(TEST_FLAGS)
 	$(MAKE) python-test
 
+test-user: ## the behaviour tests and the command line's, as ordinary users (as root: makes two users)
+	$(CARGO) build -p libctr -p libctr-cli -p libctr-ffi --lib --bins
+	$(CARGO) build -p libctr --example hello
+	$(CARGO) test -p libctr-tests -p libctr-cli --no-run --message-format=json \
+	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' \
+	    | grep -vE '/(old_kernel|host|probe|report|ctrun|libctr_tests)-[0-9a-f]+$$' >target/user-tests
+	tests/as-user $$(grep -E '/($(USER_TESTS))' target/user-tests)
+	tests/as-user --single $$(grep -E '/($(SINGLE_TESTS))-' target/user-tests)
+
 test-vm: ## the behaviour tests in a small machine with pure cgroup v2 (RUN_IN_VM=program)
 	$(CARGO) test -p libctr-tests --no-run --message-format=json \
 	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' \
-	    | grep -E '/($(VM_TESTS))-' >target/vm-tests
-	test -s target/vm-tests
+	    | grep /deps/ >target/vm-all-tests
+	grep -E '/($(VM_TESTS))-' target/vm-all-tests >target/vm-tests
+	grep -E '/($(VM_USER_TESTS))-' target/vm-all-tests >target/vm-user-tests
 	# Only this directory is certain to be seen from inside.
 	mkdir -p target/vm-images
 	test -z "$(LIBCTR_TEST_IMAGES)" || cp -r --no-preserve=mode "$(LIBCTR_TEST_IMAGES)"/busybox-oci target/vm-images/
 	$(RUN_IN_VM) -t 1800 -w $(CURDIR)/target $(if $(LIBCTR_TEST_IMAGES),-e LIBCTR_TEST_IMAGES=$(CURDIR)/target/vm-images) -- \
 	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-tests); do $$test || status=1; done; exit $$status'
+	$(RUN_IN_VM) -t 1800 -u 1000 -e LIBCTR_TEST_REQUIRE=user -- \
+	    sh -c 'status=0; for test in $$(cat $(CURDIR)/target/vm-user-tests); do $$test || status=1; done; exit $$status'
 
 test-systemd: ## an ordinary user's control groups in that machine, with a real systemd and without
 	mkdir -p target
@@ -69,7 +85,7 @@ test-old-kernel: ## the behaviour tests without the newer system calls (as root)
 	$(CARGO) test -p libctr-tests --no-run --message-format=json \
 	    | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >target/old-kernel-programs
 	grep -E '/deps/($(OLD_KERNEL_TESTS))' target/old-kernel-programs \
-	    | grep -vE '/(old_kernel|host|probe|libctr_tests|seccomp)-[0-9a-f]+$$' >target/old-kernel-tests
+	    | grep -vE '/(old_kernel|host|probe|report|libctr_tests|seccomp)-[0-9a-f]+$$' >target/old-kernel-tests
 	test -s target/old-kernel-tests
 	cd tests && wrapper=$$(grep '/old_kernel$$' ../target/old-kernel-programs) && status=0; \
 	for calls in $(OLD_KERNELS); do for test in $$(cat ../target/old-kernel-tests); do \

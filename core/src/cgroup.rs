@@ -139,6 +139,10 @@ impl Groups {
             .map(PathBuf::as_path)
             .ok_or_else(|| {
                 Error::new(Stage::Cgroup, ErrorKind::Unsupported, "the container has no cgroup")
+                    .with_hint(
+                        "start the program in a group of its own: \
+                         systemd-run --user --scope -p Delegate=yes PROGRAM",
+                    )
             })
     }
 
@@ -264,7 +268,7 @@ mod tests {
             groups.freeze().unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert_eq!(error.to_string(), "cgroup: the container has no cgroup");
+            assert_eq!(error.message(), "the container has no cgroup");
         }
         groups.remove().unwrap();
     }

@@ -28,6 +28,7 @@ pub mod fuzz;
 mod import;
 mod limits;
 mod load;
+mod notes;
 mod reference;
 mod save;
 mod source;

@@ -18,6 +18,7 @@ mod filesystem;
 pub mod fuzz;
 pub(crate) mod groups;
 mod landlock;
+mod mounts;
 mod oci;
 mod root;
 mod seccomp;

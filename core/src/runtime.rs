@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::env;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use nix::unistd::{AccessFlags, eaccess, geteuid};
 use once_cell::sync::OnceCell;
 
 use crate::container::{Container, Info};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Stage};
 use crate::image::Store;
 use crate::launch::{self, RunOptions};
 use crate::spec::RunSpec;
@@ -61,6 +63,13 @@ impl Runtime {
     #[doc(alias = "ctr_runtime_open")]
     pub fn open(options: &RuntimeOptions) -> Result<Runtime> {
         let (run, data) = options.directories();
+        if options.run.is_none() {
+            claim(&run)?;
+        }
+        // Elsewhere it is made when it is needed.
+        if options.data.is_none() && (data.exists() || data.starts_with(env::temp_dir())) {
+            claim(&data)?;
+        }
         state::prepare(&run)?;
         state::sweep(&run)?;
         Ok(Runtime(Arc::new(Inner {
@@ -170,6 +179,28 @@ fn absolute(path: PathBuf) -> PathBuf {
 /// another's user namespace has that user's.
 fn is_system(directory: &str) -> bool {
     geteuid().is_root() && eaccess(directory, AccessFlags::W_OK).is_ok()
+}
+
+/// Makes a directory that the caller did not choose, whose name others can
+/// guess, and refuses what somebody else has put there or can write to.
+fn claim(path: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let failed = |error| Error::io(Stage::State, format!("mkdir({path:?})"), error);
+    made.map_err(failed)?;
+    // A link is somebody's, too.
+    let link = fs::symlink_metadata(path).map_err(failed)?;
+    let found = fs::metadata(path).map_err(failed)?;
+    let own = geteuid().as_raw();
+    let refusal = if let Some(other) = [link.uid(), found.uid()].into_iter().find(|id| *id != own) {
+        format!("{path:?} belongs to user {other}")
+    } else if found.mode() & 0o022 != 0 {
+        format!("{path:?} can be written to by others (mode {:o})", found.mode() & 0o7777)
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Stage::State, ErrorKind::Denied, refusal).with_hint(
+        "set XDG_RUNTIME_DIR and XDG_DATA_HOME to directories of your own, or remove this one",
+    ))
 }
 
 fn default_run() -> PathBuf {

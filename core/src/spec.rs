@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use device::{DeviceAccess, HostDevice};
 pub use exec::{ExecLimits, ExecSpec};
 pub use limits::{Device, Io, IoDevice, Keep, Limits};
-pub use mount::{Mount, MountKind};
+pub use mount::{Mount, MountKind, MountOption};
 pub use network::{Network, Port, Protocol};
 pub(crate) use security::capability;
 pub use security::{Capabilities, IdMap, Landlock, Seccomp, Security, UserNamespace};

@@ -36,6 +36,10 @@ const SETGID: u64 = 1 << 6;
 const SETUID: u64 = 1 << 7;
 const SYS_ADMIN: u64 = 1 << 21;
 
+/// What gives a user more ids than his own.
+pub(crate) const ADD_IDS: &str =
+    "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER";
+
 /// A user namespace to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Users {
@@ -130,6 +134,16 @@ impl Users {
         } else if is_self(uids, euid) && is_self(gids, egid) {
             Writer::Single
         } else {
+            // The container's own files are the caller's.
+            for (what, maps, own) in [("user", uids, euid), ("group", gids, egid)] {
+                if inside(maps, own).is_none() {
+                    let message = format!(
+                        "security.user_namespace: the maps do not have the caller's own {what} {own}"
+                    );
+                    return Err(Error::invalid(Stage::User, message)
+                        .with_hint("map it to any id of the container"));
+                }
+            }
             Writer::Tools(subordinate::tools().ok_or_else(|| {
                 let message = "security.user_namespace: these maps need newuidmap and newgidmap, \
                      which are not installed";
@@ -211,14 +225,21 @@ impl Users {
     /// `InvalidInput` with the id, and what would map it.
     pub(crate) fn check(&self, uid: u32, gid: u32, groups: bool) -> Result<()> {
         let hint = match self.writer {
-            Writer::Single => {
-                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
+            Writer::Single => ADD_IDS,
+            Writer::Tools(_) => {
+                "add a range with it to security.user_namespace; as root: usermod --add-subuids \
+                 FIRST-LAST --add-subgids FIRST-LAST USER gives the user more ids"
             }
-            _ => "add a range with it to security.user_namespace",
+            Writer::Root { .. } => "add a range with it to security.user_namespace",
         };
         if groups && self.is_single() {
             let message = "groups: without subordinate ids a container has one group only";
             return Err(Error::new(Stage::User, ErrorKind::Unsupported, message).with_hint(hint));
+        }
+        if groups && !self.has_groups() {
+            let message = "groups: setgroups is denied in the user namespace of the caller";
+            return Err(Error::new(Stage::User, ErrorKind::Unsupported, message)
+                .with_hint("map its groups with newgidmap, as unshare --map-groups does"));
         }
         let missing = |what: &str, id| {
             let message = format!("{what} {id} is not mapped into the container's user namespace");

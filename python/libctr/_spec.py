@@ -80,6 +80,7 @@ class Mount:
     source: BytesPath | None = None
     read_only: bool | None = None
     size: Size | None = None
+    options: Sequence[Literal["nosuid", "suid", "noexec", "exec", "nodev"]] = ()
 
     @classmethod
     def ro(cls, source: BytesPath, target: StrPath) -> Mount:
@@ -164,6 +165,8 @@ def mount(given: Mount) -> dict[str, Any]:
     for key, value in (("read_only", given.read_only), ("size", given.size)):
         if value is not None:
             document[key] = value
+    if given.options:
+        document["options"] = list(given.options)
     return document
 
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libctr::spec::{Mount, RunSpec};
 use libctr::{
@@ -11,7 +11,7 @@ use libctr::{
 use tempfile::TempDir;
 
 use crate::leaks::{self, Before};
-use crate::skip::{not_here, privileged};
+use crate::skip::{in_vm, is_root, not_here, skip, skip_as_user};
 
 /// Tests of one process run one after the other: descriptors and children are
 /// the whole process' own.
@@ -21,6 +21,30 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 #[must_use]
 pub fn probe_path() -> &'static Path {
     Path::new(env!("LIBCTR_PROBE"))
+}
+
+/// The process id of a container's helper.
+///
+/// # Panics
+/// If the container does not run.
+#[must_use]
+pub fn helper(container: &Container) -> i32 {
+    number(container, "helper")
+}
+
+/// The process id, as the host sees it, of a container's program.
+///
+/// # Panics
+/// If the container does not run.
+#[must_use]
+pub fn program(container: &Container) -> i32 {
+    number(container, "program")
+}
+
+fn number(container: &Container, name: &str) -> i32 {
+    let text = std::fs::read_to_string(container.directory().join("status.json")).expect("status");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json[name].as_i64().and_then(|pid| pid.try_into().ok()).expect("process id")
 }
 
 /// A runtime of one test. When it is dropped nothing may be left.
@@ -34,10 +58,32 @@ pub struct Fixture {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// A fixture, or `None` after a printed skip where no container can be run.
+/// A fixture, or `None` after a printed skip where no container can be run: for
+/// an ordinary user on a machine that forbids user namespaces.
 #[must_use]
 pub fn fixture() -> Option<Fixture> {
-    privileged().then(Fixture::new)
+    static REFUSED: OnceLock<Option<String>> = OnceLock::new();
+    let fixture = Fixture::take();
+    let refused = REFUSED.get_or_init(|| {
+        if is_root() {
+            return None;
+        }
+        let kind =
+            |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported);
+        fixture
+            .try_start(&fixture.probe(&[]))
+            .and_then(|first| first.wait(None))
+            .err()
+            .filter(kind)
+            .map(|error| error.to_string())
+    });
+    match refused {
+        None => Some(fixture),
+        Some(reason) => {
+            skip(reason);
+            None
+        }
+    }
 }
 
 /// A fixture of an ordinary user; for root `None`, which only in `job` is a
@@ -48,11 +94,13 @@ pub fn fixture_of_user(job: &str) -> Option<Fixture> {
         not_here(job, "is about ordinary users, and this is root");
         return None;
     }
-    Some(Fixture::new())
+    Some(Fixture::take())
 }
 
 impl Fixture {
-    fn new() -> Fixture {
+    /// A fixture, whether a container can be run here or not.
+    #[must_use]
+    pub fn take() -> Fixture {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let directory =
@@ -174,6 +222,35 @@ impl Fixture {
         match self.try_start(spec) {
             Ok(container) => panic!("it started: {:?}", container.stop(std::time::Duration::ZERO)),
             Err(error) => (error.kind(), error.stage(), error.errno(), error.to_string()),
+        }
+    }
+
+    /// Whether limits can be enforced here; false after a skip. Where they
+    /// cannot, a run that asks for one must have been refused before anything
+    /// was made: with the limit, why, and a command that changes it.
+    #[must_use]
+    #[track_caller]
+    pub fn has_groups(&self) -> bool {
+        let mut spec = self.probe(&[]);
+        spec.limits.memory = Some(256 << 20);
+        match self.try_start(&spec) {
+            Ok(container) => container.wait(None).is_ok_and(|exit| exit.is_some()),
+            Err(error) => {
+                assert_eq!(error.stage(), Stage::Cgroup, "{error}");
+                let is_refusal = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unsupported);
+                assert!(is_refusal, "{:?}: {error}", error.kind());
+                let text = error.message();
+                assert!(text.starts_with("limits.memory cannot be enforced: "), "{text}");
+                assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{error}");
+                assert_eq!(self.processes(), Vec::<String>::new());
+                // There an ordinary user has a group.
+                if in_vm() {
+                    skip(&error.to_string())
+                } else {
+                    skip_as_user(&error.to_string())
+                }
+                false
+            }
         }
     }
 

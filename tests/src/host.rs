@@ -118,3 +118,32 @@ pub fn session_keyring() -> i64 {
     // SAFETY: numbers only.
     unsafe { libc::syscall(libc::SYS_keyctl, GET_KEYRING_ID, SESSION_KEYRING, 0) }
 }
+
+/// Does something on a thread that has a session keyring of its own with a key
+/// of type `user` in it; `None` where there are no keyrings.
+///
+/// # Panics
+/// As `act` does, or if there is no room for a key.
+pub fn session_key<T: Send>(name: &str, act: impl FnOnce() -> T + Send) -> Option<T> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const SESSION_KEYRING: libc::c_int = -3;
+    let name = std::ffi::CString::new(name).expect("a name");
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let nobody: *const libc::c_char = std::ptr::null();
+            // SAFETY: numbers and a null.
+            let made = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, nobody) };
+            if made < 0 {
+                return None;
+            }
+            let (kind, name, value) = (c"user".as_ptr(), name.as_ptr(), c"value".as_ptr());
+            // SAFETY: the strings live through the call, the value has five bytes.
+            let key = unsafe {
+                libc::syscall(libc::SYS_add_key, kind, name, value, 5_usize, SESSION_KEYRING)
+            };
+            assert!(key > 0, "add_key");
+            Some(act())
+        });
+        thread.join().expect("no panic")
+    })
+}

@@ -109,23 +109,38 @@ fn mounts(directory: &Path) -> BTreeSet<String> {
 }
 
 /// Programs with the mark in their environment, and helpers that have a file
-/// of the fixture open.
+/// of the fixture open. A helper shows its files to root alone: to others it is
+/// one if it is a child of this process, or if a container says so.
 pub(crate) fn processes(directory: &Path, mark: &str) -> Vec<String> {
     let mut found = Vec::new();
+    let (children, named) = (children(), helpers(&directory.join("run/containers")));
     for pid in numbers("/proc") {
         let of = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let marked = of("environ").split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes());
-        let helper = of("comm") == b"libctr\n"
-            && numbers(&format!("/proc/{pid}/fd")).iter().any(|number| {
-                fs::read_link(format!("/proc/{pid}/fd/{number}"))
-                    .is_ok_and(|target| target.starts_with(directory))
-            });
-        if marked || helper {
+        let has_file = || match fs::read_dir(format!("/proc/{pid}/fd")) {
+            Ok(files) => files.flatten().any(|file| {
+                fs::read_link(file.path()).is_ok_and(|target| target.starts_with(directory))
+            }),
+            Err(_) => children.contains(&pid) || named.contains(&pid),
+        };
+        // A zombie is no process any more.
+        let is_dead = || of("cmdline").is_empty();
+        if marked || (of("comm") == b"libctr\n" && has_file() && !is_dead()) {
             let arguments = String::from_utf8_lossy(&of("cmdline")).replace('\0', " ");
             found.push(format!("{pid} {arguments}"));
         }
     }
     found
+}
+
+/// The helpers that the containers of a run directory name.
+fn helpers(containers: &Path) -> BTreeSet<i32> {
+    let helper = |id: &String| {
+        let json = fs::read(containers.join(id).join("status.json")).ok()?;
+        let pids: serde_json::Value = serde_json::from_slice(&json).ok()?;
+        i32::try_from(pids["helper"].as_i64()?).ok()
+    };
+    names(containers).iter().filter_map(helper).collect()
 }
 
 /// All groups of containers on this machine.

@@ -7,11 +7,13 @@
 //! ```                                              the end: nothing may be left
 //!
 //! The program inside is the probe (`src/bin/probe`). Environment:
-//! `LIBCTR_TEST_REQUIRE=1` makes every skip a failure, `LIBCTR_TEST_IMAGES`
+//! `LIBCTR_TEST_REQUIRE=1` makes every skip a failure, `LIBCTR_TEST_REQUIRE=user`
+//! every one but those of what an ordinary user cannot have; `LIBCTR_TEST_IMAGES`
 //! is a directory with an OCI layout `busybox-oci`, `LIBCTR_TEST_RUNS` scales
 //! the long loops. `make test-old-kernel` runs the same tests behind a filter
 //! (`src/bin/old_kernel.rs`).
 
+mod apart;
 pub mod exec;
 mod fixture;
 mod host;
@@ -19,10 +21,15 @@ mod leaks;
 pub mod listener;
 pub mod outer;
 mod skip;
+mod user;
 
-pub use fixture::{Fixture, fixture, fixture_of_user, probe_path};
-pub use host::{HostState, session_keyring};
-pub use skip::{images, in_vm, lacks, not_here, privileged, runs, skip};
+pub use apart::{apart, place, unshare};
+pub use fixture::{Fixture, fixture, fixture_of_user, helper, probe_path, program};
+pub use host::{HostState, session_key, session_keyring};
+pub use skip::{
+    as_root, as_user, images, in_vm, is_root, lacks, not_here, runs, skip, skip_as_user,
+};
+pub use user::{below, own_ids, subordinate, user_fixture};
 
 use std::time::{Duration, Instant};
 

@@ -1,27 +1,65 @@
-//! What a machine may lack, and saying so.
+//! What a machine or a caller may lack, and saying so.
 
 use std::env;
 use std::io::{Write, stderr};
 use std::path::PathBuf;
 
-/// Prints why the current test does not run; with `LIBCTR_TEST_REQUIRE=1` the
-/// test fails instead.
+/// Prints why the current test does not run; with `LIBCTR_TEST_REQUIRE` set
+/// the test fails instead.
+#[track_caller]
 pub fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("test");
-    assert_ne!(env::var("LIBCTR_TEST_REQUIRE").as_deref(), Ok("1"), "{test}: {reason}");
-    // Not through the macro, whose output the test harness keeps to itself.
-    let _ = writeln!(stderr(), "SKIP {test}: {reason}");
+    let test = test_name();
+    assert!(env::var_os("LIBCTR_TEST_REQUIRE").is_none(), "{test}: {reason}");
+    say(reason);
 }
 
-/// Whether this process may start containers; false after a skip.
-#[must_use]
-pub fn privileged() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skip("containers need root in this version");
+fn test_name() -> String {
+    std::thread::current().name().unwrap_or("test").to_owned()
+}
+
+fn say(reason: &str) {
+    // Not through the macro, whose output the test harness keeps to itself.
+    let _ = writeln!(stderr(), "SKIP {}: {reason}", test_name());
+}
+
+/// A skip of what an ordinary user cannot have: a failure only where
+/// `LIBCTR_TEST_REQUIRE` asks for more than `user`.
+#[track_caller]
+pub fn skip_as_user(reason: &str) {
+    match env::var("LIBCTR_TEST_REQUIRE").as_deref() {
+        Ok("user") if !is_root() => say(reason),
+        _ => skip(reason),
     }
-    root
+}
+
+/// Whether this process is root of the machine, and not of a user namespace.
+#[must_use]
+pub fn is_root() -> bool {
+    // PROC_USER_INIT_INO, include/linux/proc_ns.h.
+    let namespace = std::fs::read_link("/proc/self/ns/user");
+    let is_first = namespace.is_ok_and(|link| link.to_string_lossy() == "user:[4026531837]");
+    nix::unistd::geteuid().is_root() && is_first
+}
+
+/// For tests of what only root may do, or may arrange; false after a skip.
+#[must_use]
+#[track_caller]
+pub fn as_root() -> bool {
+    if !is_root() {
+        skip_as_user("needs root of the machine");
+    }
+    is_root()
+}
+
+/// For tests of what an ordinary user has; false after a skip.
+#[must_use]
+#[track_caller]
+pub fn as_user() -> bool {
+    if is_root() {
+        // `make test-user` is where it runs.
+        say("is for an ordinary user");
+    }
+    !is_root()
 }
 
 /// Prints that the current test is about another machine or user than this. The

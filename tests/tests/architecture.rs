@@ -155,3 +155,74 @@ fn source_files_keep_to_their_budget() {
         assert!(lines <= 420, "{} has {lines} lines: find the missing noun", file.display());
     }
 }
+
+/// Tests that a file has: `fn` lines after an attribute that ends in `test]`.
+fn tests_of(file: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut found = BTreeSet::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(rest) = line.strip_prefix("fn ") {
+            let name = rest.split('(').next().unwrap_or_default();
+            if is_test {
+                found.insert(name.to_owned());
+            }
+            is_test = false;
+        } else if line.starts_with("#[") {
+            is_test |= line == "#[test]";
+        }
+    }
+    found
+}
+
+/// `file::name` in code, each with the file that it means.
+fn references(document: &str) -> BTreeSet<(PathBuf, String)> {
+    let code = document.split('`').skip(1).step_by(2);
+    let pairs = code.filter_map(|code| code.split_once("::"));
+    let file = |name: &str| match name.contains('/') {
+        true => root().join(name),
+        false => {
+            let tests = root().join("tests/tests");
+            let folder = tests.join(name).join("main.rs");
+            if folder.exists() { folder } else { tests.join(format!("{name}.rs")) }
+        }
+    };
+    pairs.map(|(place, name)| (file(place), name.to_owned())).collect()
+}
+
+#[test]
+fn tests_that_the_security_document_names_exist() {
+    let document = fs::read_to_string(root().join("docs/security.md")).expect("the document");
+    let references = references(&document);
+    assert!(references.len() > 80, "{} tests are named", references.len());
+    for (file, name) in &references {
+        assert!(tests_of(file).contains(name), "{} has no test {name}", file.display());
+    }
+}
+
+#[test]
+fn tests_of_escapes_are_named_in_the_security_document() {
+    let document = fs::read_to_string(root().join("docs/security.md")).expect("the document");
+    let references = references(&document);
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("tests/tests")).expect("the tests").flatten() {
+        if !entry.file_name().to_string_lossy().starts_with("escape_") {
+            continue;
+        }
+        for name in tests_of(&entry.path()) {
+            seen += 1;
+            assert!(references.contains(&(entry.path(), name.clone())), "{name} is not named");
+        }
+    }
+    assert!(seen > 50, "{seen} tests of escapes");
+}
+
+#[test]
+fn references_to_tests_that_do_not_exist_are_found() {
+    let found = references("a `b::c` and `core/src/d.rs::e`, `no` test");
+    let names: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names, ["e", "c"]);
+    let own = tests_of(&root().join("tests/tests/architecture.rs"));
+    assert!(own.contains("references_to_tests_that_do_not_exist_are_found"));
+    assert!(!own.contains("references") && !own.contains("c"));
+}

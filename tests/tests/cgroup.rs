@@ -50,8 +50,8 @@ fn limited(fixture: &Fixture, limits: &Limits) -> bool {
             container.wait(Some(PATIENCE)).expect("wait");
             true
         }
-        Err(error) if error.kind() == ErrorKind::Unsupported => {
-            libctr_tests::skip(&error.to_string());
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Denied) => {
+            libctr_tests::skip_as_user(&error.to_string());
             false
         }
         Err(error) => panic!("{error}"),
@@ -60,7 +60,7 @@ fn limited(fixture: &Fixture, limits: &Limits) -> bool {
 
 #[test]
 fn memory_pids_and_processors_are_written() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let set = |limits: &mut Limits| {
         limits.memory = Some(64 << 20);
         limits.pids = Some(33);
@@ -82,7 +82,7 @@ fn memory_pids_and_processors_are_written() {
 
 #[test]
 fn pids_are_limited_by_default_and_unlimited_when_asked() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     for (limit, expected) in [(Limits::default().pids, "4096"), (None, "max")] {
         let container = waiting(&fixture, |limits| limits.pids = limit);
         assert_eq!(control(&container, Controller::Pids, "pids.max", "pids.max"), expected);
@@ -92,7 +92,7 @@ fn pids_are_limited_by_default_and_unlimited_when_asked() {
 
 #[test]
 fn weight_is_a_share_of_the_kernels_scale() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let limits = Limits { cpu_weight: Some(100), ..Limits::default() };
     if !limited(&fixture, &limits) {
         return;
@@ -106,7 +106,7 @@ fn weight_is_a_share_of_the_kernels_scale() {
 
 #[test]
 fn processors_are_bound_before_the_first_instruction() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let limits = Limits { cpuset: Some("0".into()), ..Limits::default() };
     if !limited(&fixture, &limits) {
         return;
@@ -117,7 +117,7 @@ fn processors_are_bound_before_the_first_instruction() {
 
 #[test]
 fn every_process_is_in_the_group_from_the_start() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     for init in [true, false] {
         let mut spec = fixture.probe(&["daemon", ",", "fork", "3", ",", "line"]);
         spec.init = init;
@@ -146,7 +146,7 @@ fn inside_the_group_is_the_root_of_all() {
 
 #[test]
 fn memory_limit_holds_for_the_first_page() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let mut spec = fixture.probe(&["allocate", "64"]);
     spec.limits.memory = Some(16 << 20);
     let exit = fixture.run(&spec).exit;
@@ -157,7 +157,7 @@ fn memory_limit_holds_for_the_first_page() {
 
 #[test]
 fn processor_quota_slows_down() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let limits = Limits { cpus: Some(0.1), ..Limits::default() };
     if !limited(&fixture, &limits) {
         return;
@@ -177,7 +177,7 @@ fn used(container: &Container) -> u64 {
 
 #[test]
 fn paused_container_uses_no_time_and_goes_on_after() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let container = fixture.start(&fixture.probe(&["burn", "600000"]));
     for _ in 0..3 {
         container.pause().expect("pause");
@@ -198,7 +198,7 @@ fn paused_container_uses_no_time_and_goes_on_after() {
 
 #[test]
 fn limits_of_a_running_container_change_and_only_those() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let container = waiting(&fixture, |limits| limits.memory = Some(64 << 20));
     let none = Limits { pids: None, ..Limits::default() };
     container.update(&Limits { memory: Some(128 << 20), ..none.clone() }).expect("update");
@@ -223,7 +223,7 @@ fn limits_of_a_running_container_change_and_only_those() {
 
 #[test]
 fn update_without_a_change_of_pids_keeps_them() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let container = waiting(&fixture, |limits| limits.pids = Some(50));
     // The default of the document is no wish of the caller's.
     let change = Limits { memory: Some(128 << 20), ..Limits::default() };
@@ -234,7 +234,7 @@ fn update_without_a_change_of_pids_keeps_them() {
 
 #[test]
 fn figures_are_of_this_container() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let mut spec = fixture.probe(&["allocate", "20", ",", "fork", "3", ",", "line"]);
     spec.limits.memory = Some(256 << 20);
     spec.limits.pids = Some(20);
@@ -254,7 +254,7 @@ fn figures_are_of_this_container() {
 
 #[test]
 fn groups_that_the_program_makes_go_with_its_own() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let mut spec = fixture.probe(&[]);
     let script = "mount -t cgroup2 none /mnt && mkdir -p /mnt/a/b /mnt/c && ls -d /mnt/a/b /mnt/c";
     spec.args = ["sh", "-c", script].map(Into::into).to_vec();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use libctr::spec::{RunSpec, Writable};
 use libctr::{ErrorKind, Outcome, Runtime, RuntimeOptions, Stage, Status};
-use libctr_tests::{Fixture, PATIENCE, fixture, in_vm, runs, until};
+use libctr_tests::{Fixture, PATIENCE, as_root, fixture, in_vm, runs, until};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -187,11 +187,15 @@ fn helper_killed_at_any_moment_of_a_start_leaves_nothing() {
     let spec = fixture.probe(&["forever"]);
     for number in 0..runs(60) {
         let done = std::sync::atomic::AtomicBool::new(false);
+        let end = std::time::Instant::now() + PATIENCE;
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // Its name appears right after its exec.
                 let mut killed = false;
-                while !killed && !done.load(std::sync::atomic::Ordering::Relaxed) {
+                while !killed
+                    && !done.load(std::sync::atomic::Ordering::Relaxed)
+                    && std::time::Instant::now() < end
+                {
                     for process in fixture.processes() {
                         let (pid, arguments) = process.split_once(' ').expect("pid");
                         if arguments.starts_with("libctr ") {
@@ -273,7 +277,7 @@ impl Drop for Small<'_> {
 
 #[test]
 fn full_state_directory_refuses_the_start_and_nothing_is_left() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let small = fixture.directory("small");
     // So many files are there once a runtime is opened; each number more lets
     // the start go one step further.
@@ -319,7 +323,7 @@ fn full_state_directory_refuses_the_start_and_nothing_is_left() {
 
 #[test]
 fn record_is_written_on_a_file_system_that_has_become_full() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let small = fixture.directory("small");
     let space = Small::mount(&small, "size=1m");
     let options = RuntimeOptions {
@@ -343,7 +347,7 @@ fn record_is_written_on_a_file_system_that_has_become_full() {
 
 #[test]
 fn full_data_directory_refuses_the_start_and_nothing_is_left() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let data = fixture.directory("data");
     let spec = RunSpec { writable: Some(Writable::Disk), ..fixture.probe(&["exit", "3"]) };
     // Room for `upper` alone, then for the container's directory in it too.

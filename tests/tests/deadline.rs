@@ -90,7 +90,7 @@ fn stopped_processes_end() {
 
 #[test]
 fn fork_bomb_ends() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     for init in [true, false] {
         let mut spec = fixture.probe(&["bomb"]);
         spec.limits.pids = Some(if in_vm() { 50 } else { 300 });
@@ -128,7 +128,7 @@ fn running(fixture: &Fixture, grace: Duration, time: Option<Duration>) -> Contai
 
 #[test]
 fn paused_container_meets_its_deadline() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let time = if in_vm() { DEADLINE * 10 } else { DEADLINE };
     for grace in [Duration::ZERO, Duration::from_millis(200)] {
         let container = running(&fixture, grace, Some(time));
@@ -142,7 +142,7 @@ fn paused_container_meets_its_deadline() {
 
 #[test]
 fn paused_container_can_be_cancelled_killed_and_stopped() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let end =
         |container: &Container| container.wait(Some(soon())).expect("wait").expect("end").outcome;
     let paused = || {
@@ -166,7 +166,7 @@ fn paused_container_can_be_cancelled_killed_and_stopped() {
 
 #[test]
 fn paused_time_counts_for_the_wall_and_not_for_the_processor() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let mut spec = fixture.probe(&["burn", "60000"]);
     spec.limits.cpu_time = Some(Duration::from_millis(600));
     let container = fixture.start(&spec);
@@ -179,7 +179,7 @@ fn paused_time_counts_for_the_wall_and_not_for_the_processor() {
 
 #[test]
 fn cpu_time_counts_all_processes_together() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(Fixture::has_groups) else { return };
     let mut spec = fixture.probe(&["daemon", "burn", "60000", ",", "forever"]);
     spec.limits.cpu_time = Some(Duration::from_millis(300));
     assert_eq!(fixture.run(&spec).exit.outcome, Outcome::CpuTimeout);

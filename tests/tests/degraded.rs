@@ -16,7 +16,7 @@ const INSIDE: &str = "LIBCTR_TEST_NO_NAMESPACES";
 /// Runs `test` of this file where namespaces are forbidden.
 fn without_namespaces(test: &str, inside: impl FnOnce(&Fixture)) {
     if std::env::var_os(INSIDE).is_some() {
-        let fixture = fixture().expect("a fixture");
+        let fixture = Fixture::take();
         if test.starts_with("degraded_") && lacks("landlock_create_ruleset") {
             let (kind, stage, _, text) = fixture.refusal(&shell(&fixture, "true"));
             assert_eq!((kind, stage), (ErrorKind::Unsupported, Stage::Launch), "{text}");
@@ -27,7 +27,7 @@ fn without_namespaces(test: &str, inside: impl FnOnce(&Fixture)) {
         return inside(&fixture);
     }
     // Other tests of this process count its children.
-    let Some(_alone) = fixture() else { return };
+    let _alone = Fixture::take();
     let myself = std::env::current_exe().expect("a path");
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
     let status = Command::new("unshare")

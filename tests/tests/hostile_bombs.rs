@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use hostile_support::child::{self, Ended};
 use hostile_support::{Bench, Layout, Tar, digest, gzip};
-use libctr_tests::{privileged, skip};
+use libctr_tests::{as_root, skip};
 use serde_json::{Value, json};
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -61,7 +61,7 @@ fn zeros(header: &[u8]) -> Vec<u8> {
 
 #[test]
 fn ten_gibibytes_of_zeros_stop_at_the_ratio() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     // As a file of a layer; as what follows a layer; as the archive itself.
@@ -76,7 +76,7 @@ fn ten_gibibytes_of_zeros_stop_at_the_ratio() {
 
 #[test]
 fn streams_that_never_end_stop_at_their_limit() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let small = json!({"bytes": 1 << 20, "entries": 100});
@@ -100,7 +100,7 @@ fn streams_that_never_end_stop_at_their_limit() {
 
 #[test]
 fn window_of_zstd_is_bounded() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     // A frame that asks for a window of 2 GiB and one of 3.75 TiB.
@@ -123,7 +123,7 @@ fn window_of_zstd_is_bounded() {
 
 #[test]
 fn million_entries_stop_at_the_limit() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let thousand = (0..1000).fold(Tar::new(), |tar, n| tar.file(&format!("f{n}"), b"")).0;
@@ -140,7 +140,7 @@ fn million_entries_stop_at_the_limit() {
 
 #[test]
 fn long_names_and_deep_directories_stop_at_the_limit() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let named = |name: &[u8]| image(Tar::new().pax(&[("path", name)]).file("x", b"").end());
@@ -165,7 +165,7 @@ fn long_names_and_deep_directories_stop_at_the_limit() {
 
 #[test]
 fn sparse_files_count_with_their_holes() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     for size in ["9223372036854775807", "18446744073709551615", "1152921504606846976"] {
@@ -204,7 +204,7 @@ fn sparse_files_count_with_their_holes() {
 
 #[test]
 fn bytes_of_all_files_are_counted_and_given_back() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let data = vec![7; 1 << 20];
@@ -219,7 +219,7 @@ fn bytes_of_all_files_are_counted_and_given_back() {
 
 #[test]
 fn loading_runs_no_program() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let traced = std::process::Command::new("strace").args(["-V"]).output();

@@ -9,12 +9,12 @@ use hostile_support::breakouts::{HIDES, LINK, UP, breakouts};
 use hostile_support::{Bench, Layout, Tar, digest, gzip};
 use libctr::ErrorKind;
 use libctr::image::{ImportOptions, LoadOptions, Source};
-use libctr_tests::privileged;
+use libctr_tests::as_root;
 use serde_json::json;
 
 #[test]
 fn breakouts_of_containerds_list_stay_inside() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     for (name, tar, refused) in breakouts() {
@@ -38,7 +38,7 @@ fn breakouts_of_containerds_list_stay_inside() {
 /// The thirty-first needs names of the sacrificial directory.
 #[test]
 fn hard_link_to_a_link_changes_no_mode_outside() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();
@@ -63,7 +63,7 @@ fn hard_link_to_a_link_changes_no_mode_outside() {
 
 #[test]
 fn links_meet_entries_below_them_in_any_order() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();
@@ -100,7 +100,7 @@ fn links_meet_entries_below_them_in_any_order() {
 
 #[test]
 fn duplicates_and_special_files_are_what_the_last_entry_says() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();
@@ -133,7 +133,7 @@ fn duplicates_and_special_files_are_what_the_last_entry_says() {
 
 #[test]
 fn blobs_that_are_links_or_that_lie_are_refused() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();
@@ -178,7 +178,7 @@ fn blobs_that_are_links_or_that_lie_are_refused() {
 
 #[test]
 fn digests_sizes_and_media_types_are_checked_before_use() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();
@@ -234,7 +234,7 @@ fn digests_sizes_and_media_types_are_checked_before_use() {
 
 #[test]
 fn tars_that_parsers_read_differently_are_refused() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();
@@ -291,7 +291,7 @@ fn tars_that_parsers_read_differently_are_refused() {
 
 #[test]
 fn import_is_as_careful_as_load() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use hostile_support::{Bench, Layout, Tar};
 use libctr::spec::RunSpec;
 use libctr::{ErrorKind, Stage};
-use libctr_tests::privileged;
+use libctr_tests::as_root;
 
 /// Peak of the resident memory, in bytes.
 fn peak() -> u64 {
@@ -156,7 +156,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 
 #[test]
 fn bombs_in_documents_of_an_image_are_refused_in_bounded_memory() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let good = Layout::plain(&[Tar::new().file("a", b"x").end()]);
@@ -174,7 +174,7 @@ fn bombs_in_documents_of_an_image_are_refused_in_bounded_memory() {
 
 #[test]
 fn configs_that_are_none_are_refused_with_their_name() {
-    if !privileged() {
+    if !as_root() {
         return;
     }
     let bench = Bench::new();

@@ -9,7 +9,8 @@ mod image_support;
 
 use std::path::{Path, PathBuf};
 
-use image_support::{Scratch, difference, fixture, list, list_merged, root, run, skip, tool};
+use image_support::{Scratch, difference, fixture, list, list_merged, run, tool};
+use libctr_tests::{as_root, skip};
 
 /// The archive of the four-layer Debian image: from the fixtures, or from the
 /// directory where `make-debian-image` wrote it.
@@ -23,7 +24,7 @@ fn debian(name: &str) -> Option<PathBuf> {
 }
 
 fn tools() -> bool {
-    root() && tool("umoci") && tool("skopeo") && tool("python3") && tool("unshare")
+    as_root() && tool("umoci") && tool("skopeo") && tool("python3") && tool("unshare")
 }
 
 /// Compares the merged view of a loaded image with umoci's tree.

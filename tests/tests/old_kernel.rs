@@ -17,7 +17,7 @@ use std::time::Duration;
 use libctr::image::{LoadOptions, Source};
 use libctr::spec::{IdMap, Landlock, Mount, RunSpec, UserNamespace};
 use libctr::{ErrorKind, Outcome, Stage};
-use libctr_tests::{Fixture, PATIENCE, fixture, in_vm, lacks, until};
+use libctr_tests::{Fixture, PATIENCE, as_root, fixture, in_vm, lacks, until};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -54,7 +54,7 @@ fn without(sets: &[&str], told: &str) -> Option<Fixture> {
         return fixture();
     }
     // Other tests of this process count its descriptors and children.
-    let _alone = fixture()?;
+    let _alone = fixture().filter(|_| as_root())?;
     let thread = std::thread::current();
     let test = thread.name().expect("the test's name");
     for set in sets {
@@ -143,7 +143,7 @@ fn container_is_the_same_whatever_call_is_missing() {
 
 #[test]
 fn container_is_started_where_a_filter_refuses_clone3() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let spec = fixture.probe(&["uid"]).to_json().expect("json");
     let run = |calls: &str| {
         let output = Command::new(WRAPPER)

@@ -3,37 +3,29 @@
 use std::time::{Duration, Instant};
 
 use libctr::spec::RunSpec;
-use libctr::{Container, Outcome, RunOptions, Runtime, RuntimeOptions, Stdio};
-use libctr_tests::privileged;
+use libctr::{Container, Outcome, RunOptions, Stdio};
+use libctr_tests::{Fixture, fixture};
 
-fn start(place: &tempfile::TempDir, script: &str, output: Stdio) -> (Container, RunSpec) {
-    let run = Some(place.path().join("run"));
-    let data = Some(place.path().join("data"));
-    let runtime = Runtime::open(&RuntimeOptions { run, data, ..RuntimeOptions::default() })
-        .expect("a runtime");
+fn start(fixture: &Fixture, script: &str, output: Stdio) -> (Container, RunSpec) {
     let args = ["sh", "-c", script].map(Into::into).to_vec();
     let spec = RunSpec { args, ..RunSpec::default() };
     let options = RunOptions { stdin: Stdio::Pipe, stdout: output, ..RunOptions::default() };
-    (runtime.run(&spec, options).expect("a container"), spec)
-}
-
-fn place() -> Option<tempfile::TempDir> {
-    privileged().then(|| tempfile::tempdir().expect("a temporary directory"))
+    (fixture.runtime().run(&spec, options).expect("a container"), spec)
 }
 
 #[test]
 fn input_reaches_a_program_whose_output_is_not_captured() {
-    let Some(place) = place() else { return };
+    let Some(fixture) = fixture() else { return };
     let input = vec![b'x'; 200_000];
-    let (container, spec) = start(&place, "test $(wc -c) = 200000", Stdio::Null);
+    let (container, spec) = start(&fixture, "test $(wc -c) = 200000", Stdio::Null);
     let output = container.output(&input, &spec.limits).expect("output");
     assert_eq!((output.exit.code, output.stdout.len()), (Some(0), 0));
 }
 
 #[test]
 fn input_that_nobody_reads_ends_with_the_program() {
-    let Some(place) = place() else { return };
-    let (container, spec) = start(&place, "exit 4", Stdio::Pipe);
+    let Some(fixture) = fixture() else { return };
+    let (container, spec) = start(&fixture, "exit 4", Stdio::Pipe);
     let output = container.output(&vec![b'x'; 200_000], &spec.limits).expect("output");
     assert_eq!((output.exit.outcome, output.exit.code), (Outcome::Exited, Some(4)));
 }
@@ -42,8 +34,8 @@ fn input_that_nobody_reads_ends_with_the_program() {
 fn a_caller_who_stops_cancels_the_container_and_keeps_its_output() {
     // With its outputs open, and with nothing left to read from.
     for (script, want) in [("echo so far; sleep 60", "so far\n"), ("exec >&- 2>&-; sleep 60", "")] {
-        let Some(place) = place() else { return };
-        let (container, spec) = start(&place, script, Stdio::Pipe);
+        let Some(fixture) = fixture() else { return };
+        let (container, spec) = start(&fixture, script, Stdio::Pipe);
         let begun = Instant::now();
         let mut asked = 0;
         let output = container.output_until(b"", &spec.limits, &mut || {
@@ -60,8 +52,8 @@ fn a_caller_who_stops_cancels_the_container_and_keeps_its_output() {
 
 #[test]
 fn a_caller_who_does_not_stop_changes_nothing() {
-    let Some(place) = place() else { return };
-    let (container, spec) = start(&place, "cat; exit 5", Stdio::Pipe);
+    let Some(fixture) = fixture() else { return };
+    let (container, spec) = start(&fixture, "cat; exit 5", Stdio::Pipe);
     let output = container.output_until(b"in", &spec.limits, &mut || false).expect("output");
     assert_eq!((output.exit.code, output.stdout.as_slice()), (Some(5), b"in".as_slice()));
 }

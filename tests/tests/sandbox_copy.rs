@@ -14,7 +14,7 @@ use std::time::Duration;
 use libctr::image::{ImportOptions, Source};
 use libctr::spec::{Mount, RunSpec, Writable};
 use libctr::{ErrorKind, RootMount, RunOptions, Runtime, RuntimeOptions, Stage, Stdio};
-use libctr_tests::{Fixture, fixture, lacks, probe_path, skip};
+use libctr_tests::{Fixture, as_root, fixture, is_root, lacks, probe_path, skip};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 /// Mounts a small file system and two overlays on `$1`, the upper one on
@@ -54,7 +54,10 @@ fn nested_by(script: &str) -> Option<Nested> {
     let thread = std::thread::current();
     let test = thread.name().expect("the test's name");
     let place = tempfile::Builder::new().prefix("nested-").tempdir().expect("directory");
+    // An ordinary user makes these mounts as root of a user namespace.
+    let users: &[&str] = if is_root() { &[] } else { &["--user", "--map-root-user"] };
     let output = Command::new("unshare")
+        .args(users)
         .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
         .arg(place.path())
         .arg(env::current_exe().expect("this program"))
@@ -241,6 +244,9 @@ fn read_only_and_mounts_are_the_same_on_a_copy() {
 
 #[test]
 fn data_directory_that_forbids_programs_holds_a_copy_all_the_same() {
+    if !as_root() {
+        return;
+    }
     let Some(nested) = nested() else { return };
     let (fixture, root) = (&nested.fixture, nested.rootfs());
     let data = fixture.directory("data");
@@ -250,6 +256,9 @@ fn data_directory_that_forbids_programs_holds_a_copy_all_the_same() {
 
 #[test]
 fn device_nodes_in_a_copy_are_dead() {
+    if !as_root() {
+        return;
+    }
     let Some(nested) = nested() else { return };
     let (fixture, root) = (&nested.fixture, nested.rootfs());
     let (kind, mode) = (SFlag::S_IFCHR, Mode::from_bits_truncate(0o666));
@@ -347,6 +356,9 @@ fn root_that_contains_the_data_directory_cannot_be_copied() {
 
 #[test]
 fn host_root_that_is_a_nested_overlay_is_refused() {
+    if !as_root() {
+        return;
+    }
     let Some(nested) = nested_by(NESTED_HOST) else { return };
     let (kind, stage, errno, text) = nested.fixture.refusal(&nested.fixture.probe(&["uid"]));
     assert_eq!((kind, stage, errno), (ErrorKind::Unsupported, Stage::Filesystem, Some(22)));

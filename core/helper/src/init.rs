@@ -106,6 +106,9 @@ fn steps(plan: Plan<'static>, inherited: &Inherited) -> Result<(), Fault> {
     exec::streams(plan, terminal.as_ref())?;
     exec::limits(plan)?;
     user::become_user(plan, inherited)?;
+    // A change of ids has put it back to what the machine says for such
+    // processes (proc_sys_fs(5), suid_dumpable).
+    sys::not_dumpable().map_err(at(Step::User, Call::Prctl, none))?;
     landlock::restrict(&rulesets)?;
     sys::close_all_but(&[inherited.monitor.borrow().0]);
     chdir::enter(plan)?;

@@ -42,12 +42,13 @@ impl Errno {
     pub(crate) const ENOENT: Errno = Errno(2);
     pub(crate) const ESRCH: Errno = Errno(3);
     pub(crate) const EINTR: Errno = Errno(4);
+    pub(crate) const ENXIO: Errno = Errno(6);
     pub(crate) const E2BIG: Errno = Errno(7);
     pub(crate) const EAGAIN: Errno = Errno(11);
     pub(crate) const EACCES: Errno = Errno(13);
-    pub(crate) const ENXIO: Errno = Errno(6);
     pub(crate) const EBUSY: Errno = Errno(16);
     pub(crate) const EEXIST: Errno = Errno(17);
+    pub(crate) const EXDEV: Errno = Errno(18);
     pub(crate) const ENOTDIR: Errno = Errno(20);
     pub(crate) const EISDIR: Errno = Errno(21);
     pub(crate) const EINVAL: Errno = Errno(22);

@@ -12,6 +12,9 @@ use crate::monitor::number;
 use crate::plan::{Field, Kind, Plan, flag};
 use crate::sys::{self, BorrowedFd, CLONE_NEWUSER, Errno, Fd, Fork, POLLIN, Pointers, Watch};
 
+/// The type of procfs (linux/magic.h).
+const PROC: u64 = 0x9fa0;
+
 /// What the parent sends when the maps are written.
 const GO: &[u8] = b"g";
 
@@ -59,6 +62,10 @@ pub(crate) fn write(pid: &CStr, name: &CStr, contents: &[u8]) -> sys::Result<()>
     let proc = sys::open(Fd::CWD, c"/proc", flags, 0)?;
     let process = sys::open(proc.borrow(), pid, flags, 0)?;
     let file = sys::open(process.borrow(), name, sys::O_WRONLY, 0)?;
+    // What is mounted there may be anything.
+    if sys::file_system_type(file.borrow())? != PROC {
+        return Err(Errno::EXDEV);
+    }
     sys::write_all(file.borrow(), contents)
 }
 
@@ -142,13 +149,18 @@ pub(crate) fn inside(
 ) -> Result<(), Fault> {
     let none = Fault::NO_RECORD;
     let (ours, theirs) = sys::socketpair().map_err(failed(Call::Socketpair, none))?;
-    let fork = sys::clone(CLONE_NEWUSER, None, false).map_err(failed(Call::Clone, none))?;
-    let pid = match fork {
+    // The child begins as this process is now, and until its maps are written
+    // its files in /proc have to be the user's.
+    sys::set_dumpable(true).map_err(failed(Call::Prctl, none))?;
+    let fork = sys::clone(CLONE_NEWUSER, None, false).map_err(failed(Call::Clone, none));
+    let closed = sys::set_dumpable(matches!(fork, Ok(Fork::Child { .. })));
+    let pid = match fork? {
         Fork::Child { .. } => {
             drop(ours);
             let done = sys::die_with_parent()
                 .map_err(failed(Call::Prctl, none))
                 .and_then(|()| enter(plan, theirs.borrow()))
+                .and_then(|()| sys::not_dumpable().map_err(failed(Call::Prctl, none)))
                 .and_then(|()| work());
             if let Err(fault) = done {
                 let _ = sys::send(theirs.borrow(), &fault.to_bytes(), [None, None]);
@@ -158,7 +170,8 @@ pub(crate) fn inside(
         Fork::Parent { pid, .. } => pid,
     };
     drop(theirs);
-    let mapped = map(plan, pid, ours.borrow());
+    let mapped =
+        closed.map_err(failed(Call::Prctl, none)).and_then(|()| map(plan, pid, ours.borrow()));
     if mapped.is_err() {
         let _ = sys::kill(pid, sys::SIGKILL);
     }

@@ -44,6 +44,9 @@ pub(crate) struct Limits {
     pub(crate) io: Vec<IoLimit>,
     /// Share of I/O under contention, 1 to 10000, 100 is usual.
     pub(crate) io_weight: Option<u32>,
+    /// Whether the processor time of all processes must be known; of a new
+    /// group only.
+    pub(crate) cpu_time: bool,
     /// Which devices may be used; of a new group only.
     pub(crate) devices: Option<DeviceFilter>,
 }

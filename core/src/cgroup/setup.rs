@@ -89,6 +89,12 @@ impl Setup {
             }
         }
         if setup.groups.v2.is_none() {
+            // Nothing else counts the time of the whole tree.
+            if limits.cpu_time
+                && let Err(refusal) = source(hierarchies, &unified, Controller::Cpuacct)
+            {
+                return Err(refusal.refuse("limits.cpu_time", Controller::Cpuacct));
+            }
             for controller in [Controller::Cpuacct, Controller::Freezer] {
                 let mount = hierarchies.v1.get(&controller);
                 if let Some(Ok(dir)) = mount.map(|mount| place::v1(hierarchies, mount, controller))

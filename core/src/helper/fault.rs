@@ -49,6 +49,12 @@ pub(crate) fn error(bytes: &[u8], fault: Fault) -> Error {
         (Stage::Chdir, Call::Chdir, Errno::ENOENT | Errno::ENOTDIR) => {
             error.with_hint("the working directory must exist inside the container")
         }
+        (Stage::Chdir, Call::Chdir, Errno::ELOOP | Errno::EXDEV) => error
+            .with_kind(ErrorKind::InvalidInput)
+            .with_hint("a link of /proc to an open file is no working directory"),
+        (Stage::Filesystem, _, Errno::EXDEV) => error.with_kind(ErrorKind::InvalidInput).with_hint(
+            "the target leads into the container's /proc or /sys, where nothing may be mounted",
+        ),
         (Stage::User, Call::Seccomp, _) => unfiltered(error, errno),
         (Stage::User, Call::IdTool, _) => error
             .with_kind(ErrorKind::Denied)
@@ -306,7 +312,9 @@ fn sentence(call: Call, record: &Record<'_>) -> String {
             let rights = body.0.u64().unwrap_or(0);
             format!("{name}_add_rule({rights:#x} below {})", body.text())
         }
-        Kind::Group | Kind::Argument | Kind::Environment | Kind::Landlock => format!("{name}()"),
+        Kind::Group | Kind::Argument | Kind::Environment | Kind::Landlock | Kind::Terminal => {
+            format!("{name}()")
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind, Result, Stage};
+use crate::image::notes::Notes;
 
 /// Upper bounds for one load or import. All are settable; reaching one ends
 /// the load with an error that names it and leaves the store as it was.
@@ -99,6 +100,8 @@ pub(crate) struct Budget<'a> {
     entries: AtomicU64,
     kept: AtomicU64,
     stop: AtomicBool,
+    /// What will be said when it has succeeded.
+    pub(crate) notes: Notes,
 }
 
 impl fmt::Debug for Budget<'_> {
@@ -127,6 +130,7 @@ impl<'a> Budget<'a> {
             entries: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            notes: Notes::default(),
         }
     }
 

@@ -189,6 +189,11 @@ impl Store {
         })
     }
 
+    /// The user namespace whose ids the files of layers have.
+    pub(super) fn users(&self) -> Option<&Users> {
+        self.users.as_ref()
+    }
+
     /// Whose the files of layers are.
     pub(super) fn ownership(&self) -> Ownership<'_> {
         Ownership::of(self.users.as_ref())

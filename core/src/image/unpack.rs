@@ -141,6 +141,9 @@ impl<'u> Unpacker<'_, 'u> {
             return self.whiteout(parent, hidden);
         }
         let mut attributes = self.attributes(entry)?;
+        if entry.kind != Kind::Hardlink && !self.ownership.has(attributes.uid, attributes.gid) {
+            self.budget.notes.owner();
+        }
         self.enter(parent)?;
         let owner = self.owners.take(&path, &mut attributes, entry.kind == Kind::File);
         if owner.is_some() || matches!(entry.kind, Kind::Directory | Kind::Hardlink) {
@@ -148,7 +151,7 @@ impl<'u> Unpacker<'_, 'u> {
         }
         match entry.kind {
             Kind::Character | Kind::Block if !self.ownership.has_devices() => {
-                log::warn!("image: device {} is left out: only root makes devices", show(&path));
+                self.budget.notes.device();
                 return self.clear(&path, name);
             }
             Kind::Hardlink => return self.hard_link(&path, name, &entry.link),

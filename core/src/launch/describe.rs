@@ -29,7 +29,9 @@ pub(super) fn namespaces(spec: &RunSpec, users: Option<&Users>, groups: &Groups)
     if users.is_some() {
         namespaces |= libc::CLONE_NEWUSER;
     }
-    if !groups.is_none() {
+    // Also where the container has no group of its own: the names of the host's
+    // are none of its business. Kernels without groups have no such file.
+    if !groups.is_none() || Path::new("/proc/self/ns/cgroup").exists() {
         namespaces |= libc::CLONE_NEWCGROUP;
     }
     namespaces.cast_unsigned()

@@ -4,20 +4,20 @@
 //! overlay → kernel file systems and devices → the container's own files →
 //! the caller's mounts → masks.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::ErrorKind as IoErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use libctr_helper::plan::{Kind, option, strict};
 use nix::libc::{MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME};
 
 use super::devices::{self, Devices};
+use super::mounts;
 use crate::error::{Error, Result, Stage};
 use crate::helper::plan::Plan;
 use crate::image::RootDirectory;
 use crate::sandbox::{Piece, Sandbox, Upper, UpperDirectory, View};
-use crate::spec::{Mount, MountKind, Network, RunSpec};
+use crate::spec::{Network, RunSpec};
 use crate::userns::Users;
 
 /// Paths of the kernel's file systems that a container does not see, as
@@ -63,17 +63,20 @@ pub(super) struct Root<'a> {
 
 /// Writes all records of the file system.
 pub(super) fn write(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) -> Result<()> {
-    base(plan, root);
+    base(plan, spec, root);
     kernel(plan, root, spec.network == Network::Host);
     devices::write(plan, root.devices);
+    if spec.tty {
+        plan.record(Kind::Terminal, |_| {});
+    }
     files(plan, spec, root)?;
     for (index, view) in root.sandbox.views.iter().enumerate() {
         let View { path, prepared } = view;
         let base = root.stage.join(format!("v{index}"));
-        copy_on_write(plan, root, &base, path, path, prepared, false);
+        mounts::view(plan, root, &base, (path, path), prepared, part(spec, path));
     }
     for (index, mount) in spec.mounts.iter().enumerate() {
-        add_mount(plan, root, index, mount)?;
+        mounts::write(plan, root, index, mount)?;
     }
     for path in MASKED.iter().chain(&MASKED_DEVICES) {
         plan.record(Kind::Mask, |body| {
@@ -92,7 +95,7 @@ impl Root<'_> {
     /// A directory on the stage or on disk, where an upper layer lies. Its
     /// owner is one of the container's; whoever makes it may have other
     /// numbers for the same.
-    fn directory(&self, plan: &mut Plan, path: &Path, made: &UpperDirectory) {
+    pub(super) fn directory(&self, plan: &mut Plan, path: &Path, made: &UpperDirectory) {
         let (uid, gid) = match self.users {
             None => (made.uid, made.gid),
             Some(users) => {
@@ -121,12 +124,12 @@ impl Root<'_> {
     }
 
     /// Flags of an overlay.
-    fn overlay(&self) -> u32 {
+    pub(super) fn overlay(&self) -> u32 {
         if self.is_trusted() { 0 } else { option::USERXATTR }
     }
 
     /// The owner of a directory of the host, as the container has it.
-    fn owner(&self, uid: u32, gid: u32) -> (u32, u32) {
+    pub(super) fn owner(&self, uid: u32, gid: u32) -> (u32, u32) {
         match self.users {
             Some(users) if !users.has_builder() => {
                 (users.container_uid(uid).unwrap_or(0), users.container_gid(gid).unwrap_or(0))
@@ -136,7 +139,7 @@ impl Root<'_> {
     }
 }
 
-fn plain(mode: u32) -> UpperDirectory {
+pub(super) fn plain(mode: u32) -> UpperDirectory {
     UpperDirectory { path: PathBuf::new(), mode, uid: 0, gid: 0, opaque: false }
 }
 
@@ -146,13 +149,13 @@ pub(super) fn top(top: RootDirectory) -> UpperDirectory {
     UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false }
 }
 
-fn base(plan: &mut Plan, root: &Root<'_>) {
+fn base(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) {
     // Copy-on-write views lie there in any case.
     plan.record(Kind::Stage, |body| {
-        body.path(root.stage).string("mode=0700");
+        body.path(root.stage).string(stage(spec.limits.memory));
     });
     match root.upper {
-        _ if root.sandbox.pieces.is_some() => pieces(plan, root),
+        _ if root.sandbox.pieces.is_some() => pieces(plan, spec, root),
         Upper::Memory => overlay(plan, root, &root.stage.join("u"), &root.stage.join("w")),
         Upper::Disk(path) => overlay(plan, root, &path.join("fs"), &path.join("work")),
         // Nothing is mounted there.
@@ -161,6 +164,18 @@ fn base(plan: &mut Plan, root: &Root<'_>) {
             body.path(&path.join("root"));
         }),
     }
+}
+
+/// Options of the tmpfs that holds what is written to a root in memory. With a
+/// memory limit a program that fills it shall see a full disk rather than be
+/// killed: an eighth of the limit is left for its processes. Files are bounded
+/// as the kernel does it, one for each page; without a limit by the machine's
+/// memory (tmpfs(5)).
+fn stage(memory: Option<u64>) -> String {
+    const PAGE: u64 = 4096;
+    let Some(limit) = memory else { return "mode=0700".into() };
+    let size = (limit - limit / 8).max(PAGE);
+    format!("mode=0700,size={size},nr_inodes={}", (size / PAGE).max(1024))
 }
 
 fn overlay(plan: &mut Plan, root: &Root<'_>, upper: &Path, work: &Path) {
@@ -184,7 +199,7 @@ fn overlay(plan: &mut Plan, root: &Root<'_>, upper: &Path, work: &Path) {
 }
 
 /// A root of parts of the host's own.
-fn pieces(plan: &mut Plan, root: &Root<'_>) {
+fn pieces(plan: &mut Plan, spec: &RunSpec, root: &Root<'_>) {
     let place = match root.upper {
         Upper::Disk(path) => path,
         _ => root.stage,
@@ -213,7 +228,7 @@ fn pieces(plan: &mut Plan, root: &Root<'_>) {
             }),
             Piece::View(View { path, prepared }) => {
                 let base = place.join(format!("p{index}"));
-                copy_on_write(plan, root, &base, path, path, prepared, false);
+                mounts::view(plan, root, &base, (path, path), prepared, part(spec, path));
             }
         }
     }
@@ -302,92 +317,11 @@ pub(super) fn inside(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
 
-fn add_mount(plan: &mut Plan, root: &Root<'_>, index: usize, mount: &Mount) -> Result<()> {
-    let source = || {
-        mount.source.as_deref().ok_or_else(|| {
-            Error::invalid(Stage::Filesystem, format!("mounts[{index}]: a source is missing"))
-        })
-    };
-    match mount.kind {
-        MountKind::Bind => {
-            let source = source()?;
-            let metadata = metadata(index, source)?;
-            let mut flags = option::RECURSIVE;
-            if mount.is_read_only() {
-                flags |= option::READ_ONLY;
-            }
-            if !metadata.is_dir() {
-                flags |= option::FILE;
-            }
-            // Devices are for `devices` to give. But the null device is often
-            // put over files, and hurts nobody.
-            if !devices::is_harmless(&metadata) {
-                flags |= option::NODEV;
-            }
-            plan.record(Kind::Bind, |body| {
-                body.u32(flags).path(source).path(inside(&mount.target));
-            });
-        }
-        MountKind::Tmpfs => {
-            let mut data = format!("mode={:o}", mount.mode.unwrap_or(0o1777));
-            if let Some(size) = mount.size {
-                data.push_str(&format!(",size={size}"));
-            }
-            let read_only = if mount.is_read_only() { MS_RDONLY } else { 0 };
-            plan.record(Kind::Filesystem, |body| {
-                let flags = MS_NOSUID | MS_NODEV | read_only;
-                body.u64(flags).string("tmpfs").path(inside(&mount.target)).string(data);
-            });
-        }
-        MountKind::Overlay => {
-            let source = source()?;
-            if !metadata(index, source)?.is_dir() {
-                let message = format!("mounts[{index}].source: {source:?} is no directory");
-                return Err(Error::invalid(Stage::Filesystem, message));
-            }
-            let read_only = mount.is_read_only();
-            let base = root.stage.join(format!("c{index}"));
-            copy_on_write(plan, root, &base, source, &mount.target, &[], read_only);
-        }
+/// The flag of a view that belongs to the root and is as read-only as that;
+/// what a mount of the caller's covers belongs to him.
+fn part(spec: &RunSpec, path: &Path) -> u32 {
+    match spec.mounts.iter().any(|mount| path.starts_with(&mount.target)) {
+        true => 0,
+        false => option::PART,
     }
-    Ok(())
-}
-
-fn metadata(index: usize, source: &Path) -> Result<Metadata> {
-    fs::metadata(source).map_err(|error| {
-        let call = format!("mounts[{index}].source: stat({source:?})");
-        Error::io(Stage::Filesystem, call, error)
-    })
-}
-
-/// A view of a directory of the host whose changes stay in `base`.
-fn copy_on_write(
-    plan: &mut Plan,
-    root: &Root<'_>,
-    base: &Path,
-    source: &Path,
-    target: &Path,
-    prepared: &[UpperDirectory],
-    read_only: bool,
-) {
-    let (upper, work) = (base.join("u"), base.join("w"));
-    root.directory(plan, base, &plain(0o700));
-    // The view's top directory looks like the source's.
-    let top = fs::metadata(source).map_or(plain(0o755), |metadata| {
-        let mode = metadata.mode() & 0o7777;
-        let (uid, gid) = root.owner(metadata.uid(), metadata.gid());
-        UpperDirectory { path: PathBuf::new(), mode, uid, gid, opaque: false }
-    });
-    root.directory(plan, &upper, &top);
-    root.directory(plan, &work, &plain(0o700));
-    for made in prepared {
-        root.directory(plan, &upper.join(&made.path), made);
-    }
-    let read_only = if read_only { option::READ_ONLY } else { 0 };
-    plan.record(Kind::Overlay, |body| {
-        let flags = read_only | root.overlay();
-        body.u32(flags).path(source).path(inside(target)).path(&upper).path(&work);
-        // Where it can be mounted meanwhile, by a builder.
-        body.path(&root.stage.join("m"));
-    });
 }

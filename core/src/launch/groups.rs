@@ -71,6 +71,7 @@ pub(crate) fn of(limits: &Limits) -> Result<cgroup::Limits> {
         cpuset: limits.cpuset.clone(),
         io,
         io_weight: limits.io.weight,
+        cpu_time: limits.cpu_time.is_some(),
         devices: None,
     })
 }

@@ -15,10 +15,10 @@ use libctr_helper::plan::{Body, Field, Kind, Plan, flag, option, strict};
 use nix::libc;
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxMemoryBuilder,
-    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResourcesBuilder, Mount,
-    MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, ProcessBuilder, RootBuilder,
-    Spec, SpecBuilder, UserBuilder,
+    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxIdMapping,
+    LinuxIdMappingBuilder, LinuxMemoryBuilder, LinuxNamespaceBuilder, LinuxNamespaceType,
+    LinuxPidsBuilder, LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use super::seccomp::Filter;
@@ -83,6 +83,9 @@ fn render(
         .readonly_paths(absolute(plan, Kind::ReadOnly));
     if let Some(group) = group(plan) {
         linux = linux.cgroups_path(group);
+    }
+    if let [Some(uids), Some(gids)] = id_maps(plan)? {
+        linux = linux.uid_mappings(uids).gid_mappings(gids);
     }
     if let Some(Filter { document, .. }) = calls {
         linux = linux.seccomp(document.clone());
@@ -165,9 +168,42 @@ fn namespaces(
         (has(libc::CLONE_NEWIPC), LinuxNamespaceType::Ipc),
         (has(libc::CLONE_NEWNET), LinuxNamespaceType::Network),
         (plan.has(flag::CGROUP_NAMESPACE), LinuxNamespaceType::Cgroup),
+        (has(libc::CLONE_NEWUSER), LinuxNamespaceType::User),
     ];
     let made = made.into_iter().filter(|(made, _)| *made);
     made.map(|(_, kind)| LinuxNamespaceBuilder::default().typ(kind).build()).collect()
+}
+
+/// The ids of the user namespace: of users, and of groups.
+fn id_maps(plan: Plan<'_>) -> std::result::Result<[Option<Vec<LinuxIdMapping>>; 2], OciSpecError> {
+    let mut found = [None, None];
+    // Of both kinds users come first.
+    let mut tools = plan.of(Kind::IdTool);
+    for (place, name) in found.iter_mut().zip(["uid_map", "gid_map"]) {
+        let written = plan
+            .of(Kind::IdMap)
+            .find_map(|mut body| (text(&mut body) == name).then(|| text(&mut body)));
+        let arguments = || {
+            let mut body = tools.next()?;
+            let _tool = body.string()?;
+            let words = std::iter::from_fn(|| body.string());
+            Some(words.map(|word| word.to_string_lossy().into_owned() + " ").collect())
+        };
+        let Some(numbers) = written.or_else(arguments) else { continue };
+        let numbers: Vec<u32> =
+            numbers.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        let mapping = |map: &[u32; 3]| {
+            LinuxIdMappingBuilder::default()
+                .container_id(map[0])
+                .host_id(map[1])
+                .size(map[2])
+                .build()
+        };
+        let mappings: std::result::Result<_, _> =
+            numbers.as_chunks().0.iter().map(mapping).collect();
+        *place = Some(mappings?);
+    }
+    Ok(found)
 }
 
 /// Mounts in their order; what the host's and the container's paths are is
@@ -178,7 +214,7 @@ fn mounts(plan: Plan<'_>) -> std::result::Result<Vec<Mount>, OciSpecError> {
         let mut body = record.body;
         let (kind, source, target, options) = match record.kind {
             Kind::Filesystem => {
-                let flags = body.u64().unwrap_or(0) & !strict::NO_SYMLINKS;
+                let flags = body.u64().unwrap_or(0) & !(strict::NO_SYMLINKS | strict::KERNEL);
                 let (kind, target) = (text(&mut body), text(&mut body));
                 (kind.clone(), kind, target, words(flags, &text(&mut body)))
             }
@@ -191,9 +227,10 @@ fn mounts(plan: Plan<'_>) -> std::result::Result<Vec<Mount>, OciSpecError> {
                 if flags & option::RECURSIVE != 0 {
                     options.insert(0, "rbind".into());
                 }
-                if flags & option::NODEV != 0 || record.kind == Kind::Overlay {
-                    options.push("nodev".into());
-                }
+                let nodev = flags & option::NODEV != 0 || record.kind == Kind::Overlay;
+                let (nosuid, noexec) = (flags & option::NOSUID != 0, flags & option::NOEXEC != 0);
+                let words = [(nosuid, "nosuid"), (nodev, "nodev"), (noexec, "noexec")];
+                options.extend(words.iter().filter(|(is, _)| *is).map(|(_, word)| (*word).into()));
                 (kind.into(), source, target, options)
             }
             _ => continue,

@@ -46,9 +46,11 @@ pub(super) fn write(
     plan.set(Field::Uid, process.uid);
     plan.set(Field::Gid, process.gid);
     // Without subordinate ids there are no groups to be in.
-    let groups = process.groups.iter().filter(|group| {
-        users.is_none_or(|users| !users.is_single() && users.host_gid(**group).is_some())
-    });
+    let may = users.is_none_or(Users::has_groups);
+    let groups = process
+        .groups
+        .iter()
+        .filter(|group| may && users.is_none_or(|users| users.host_gid(**group).is_some()));
     for group in groups {
         plan.record(Kind::Group, |body| {
             body.u32(*group);

@@ -4,7 +4,7 @@
 //! Targets are paths inside the container and are resolved there, below its
 //! root; sources are paths of the host.
 
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,63 @@ pub struct Mount {
     /// JSON string. `None` means 0o1777.
     #[serde(default, with = "octal", skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
+    /// What else holds in the mount and in all that is mounted below. Empty:
+    /// set-user-ID bits and file capabilities have no effect, programs can be
+    /// executed. Devices never work in a mount; [`super::RunSpec::devices`]
+    /// gives them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<MountOption>,
 }
+
+/// An option of a mount, named as by mount(8) and the container engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountOption {
+    /// Set-user-ID bits and file capabilities have no effect: the default.
+    NoSuid,
+    /// They have.
+    Suid,
+    /// Nothing can be executed.
+    NoExec,
+    /// Programs can be executed: the default.
+    Exec,
+    /// Devices do not work: always so.
+    NoDev,
+}
+
+impl MountOption {
+    const ALL: [(&'static str, MountOption); 5] = [
+        ("nosuid", MountOption::NoSuid),
+        ("suid", MountOption::Suid),
+        ("noexec", MountOption::NoExec),
+        ("exec", MountOption::Exec),
+        ("nodev", MountOption::NoDev),
+    ];
+
+    /// The option of this name; `None` if there is none.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<MountOption> {
+        MountOption::ALL.iter().find(|(known, _)| *known == name).map(|(_, option)| *option)
+    }
+}
+
+/// Files of /proc that may be replaced, as other runtimes allow it: they tell
+/// what the container may use instead of what the machine has.
+const IN_PROC: [&str; 9] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+];
+
+/// Directories of /sys that are places to mount on, and what tells of
+/// processors.
+const IN_SYS: [&str; 3] = ["/sys/fs", "/sys/kernel", "/sys/devices/system/cpu"];
 
 /// The kind of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,13 +127,44 @@ impl Mount {
     }
 
     fn new(kind: MountKind, source: Option<PathBuf>, target: PathBuf) -> Mount {
-        Mount { kind, source, target, read_only: None, size: None, mode: None }
+        Mount { kind, source, target, read_only: None, size: None, mode: None, options: Vec::new() }
     }
 
     /// Whether writing is refused, with the default of the kind applied.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.read_only.unwrap_or(self.kind == MountKind::Bind)
+    }
+
+    /// Whether set-user-ID bits and file capabilities have no effect.
+    #[must_use]
+    pub fn is_nosuid(&self) -> bool {
+        !self.options.contains(&MountOption::Suid)
+    }
+
+    /// Whether nothing can be executed.
+    #[must_use]
+    pub fn is_noexec(&self) -> bool {
+        self.options.contains(&MountOption::NoExec)
+    }
+
+    /// Whether the target is one of those in /proc and /sys that may be.
+    pub(crate) fn is_in_kernel(&self) -> bool {
+        IN_PROC.iter().any(|file| self.target == Path::new(file))
+            || IN_SYS.iter().any(|directory| {
+                self.target != Path::new(directory) && self.target.starts_with(directory)
+            })
+    }
+
+    fn options(&self, at: &str) -> Result<()> {
+        let both = |a, b| self.options.contains(&a) && self.options.contains(&b);
+        if both(MountOption::Suid, MountOption::NoSuid) {
+            return Err(refuse(format!("{at}.options"), "suid and nosuid exclude each other"));
+        }
+        if both(MountOption::Exec, MountOption::NoExec) {
+            return Err(refuse(format!("{at}.options"), "exec and noexec exclude each other"));
+        }
+        Ok(())
     }
 
     pub(super) fn validate(&self, at: &str) -> Result<()> {
@@ -103,6 +190,12 @@ impl Mount {
             return Err(refuse(target, "the root itself cannot be a mount target")
                 .with_hint("rootfs and image say what the root is made of"));
         }
+        let kernel = ["/proc", "/sys"].iter().any(|top| self.target.starts_with(top));
+        if kernel && !self.is_in_kernel() {
+            let text = format!("{:?} is the kernel's, no mount may cover it", self.target);
+            return Err(refuse(target, text));
+        }
+        self.options(at)?;
         for (key, given) in [("size", self.size.is_some()), ("mode", self.mode.is_some())] {
             if given && self.kind != MountKind::Tmpfs {
                 return Err(refuse(format!("{at}.{key}"), "only a tmpfs has it"));
@@ -121,7 +214,7 @@ impl Mount {
 
 #[cfg(test)]
 mod tests {
-    use super::Mount;
+    use super::{Mount, MountOption};
 
     #[test]
     fn binds_are_read_only_unless_said() {
@@ -152,12 +245,61 @@ mod tests {
             ),
             (Mount { size: Some(1), ..Mount::bind("/a", "/b") }, "m.size: only a tmpfs has it"),
             (Mount { size: Some(0), ..Mount::tmpfs("/b") }, "m.size: expected at least 1, found 0"),
+            (Mount::tmpfs("/proc"), "m.target: \"/proc\" is the kernel's, no mount may cover it"),
+            (
+                Mount::bind("/a", "//proc/./self/attr"),
+                "m.target: \"//proc/./self/attr\" is the kernel's, no mount may cover it",
+            ),
+            (
+                Mount::bind("/a", "/sys/firmware"),
+                "m.target: \"/sys/firmware\" is the kernel's, no mount may cover it",
+            ),
+            (
+                Mount::bind("/a", "/sys/fs"),
+                "m.target: \"/sys/fs\" is the kernel's, no mount may cover it",
+            ),
+            (
+                Mount {
+                    options: vec![MountOption::Suid, MountOption::NoSuid],
+                    ..Mount::bind("/a", "/b")
+                },
+                "m.options: suid and nosuid exclude each other",
+            ),
+            (
+                Mount {
+                    options: vec![MountOption::NoExec, MountOption::Exec],
+                    ..Mount::tmpfs("/b")
+                },
+                "m.options: exec and noexec exclude each other",
+            ),
             (
                 Mount { mode: Some(0o10000), ..Mount::tmpfs("/b") },
                 "m.mode: expected at most 07777, found 010000",
             ),
         ] {
             assert_eq!(mount.validate("m").unwrap_err().message(), message);
+        }
+    }
+
+    #[test]
+    fn options_have_the_names_of_mount_and_safe_defaults() {
+        let plain = Mount::bind("/a", "/b");
+        assert!(plain.is_nosuid() && !plain.is_noexec());
+        let other = Mount { options: vec![MountOption::Suid, MountOption::NoExec], ..plain };
+        assert!(!other.is_nosuid() && other.is_noexec());
+        for (name, option) in MountOption::ALL {
+            let json = serde_json::to_string(&option).expect("json");
+            assert_eq!((json, MountOption::from_name(name)), (format!("\"{name}\""), Some(option)));
+        }
+        assert_eq!(MountOption::from_name("dev"), None);
+    }
+
+    #[test]
+    fn places_in_proc_and_sys_that_others_allow_are_allowed() {
+        for target in
+            ["/proc/meminfo", "/proc/net/dev", "/sys/fs/cgroup", "/sys/kernel/debug", "/procx"]
+        {
+            assert!(Mount::bind("/a", target).validate("m").is_ok(), "{target}");
         }
     }
 }

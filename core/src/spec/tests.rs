@@ -7,8 +7,8 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::{collection, option};
 
 use super::{
-    Capabilities, Device, DeviceAccess, HostDevice, IdMap, Io, IoDevice, Keep, Mount, Network,
-    Pull, Root, RunSpec, Seccomp, Text, UserNamespace, Writable,
+    Capabilities, Device, DeviceAccess, HostDevice, IdMap, Io, IoDevice, Keep, Mount, MountOption,
+    Network, Pull, Root, RunSpec, Seccomp, Text, UserNamespace, Writable,
 };
 use crate::{ErrorKind, Stage};
 
@@ -209,7 +209,11 @@ fn mounts() -> impl Strategy<Value = Vec<Mount>> {
         let build = |(index, (kind, read_only, size, mode)): (usize, (i32, _, _, _))| {
             let target = format!("/target {index}");
             match kind {
-                0 => Mount { read_only, ..Mount::bind("/a", target) },
+                0 => Mount {
+                    read_only,
+                    options: vec![MountOption::Suid, MountOption::NoExec, MountOption::NoDev],
+                    ..Mount::bind("/a", target)
+                },
                 1 => Mount { read_only, ..Mount::overlay("/ä", target) },
                 _ => Mount { read_only, size, mode, ..Mount::tmpfs(target) },
             }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use libctr::image::{ImportOptions, Source};
 use libctr::spec::{DeviceAccess, HostDevice, Mount, RunSpec, Writable};
 use libctr::{ErrorKind, Stage};
-use libctr_tests::{Fixture, fixture, skip};
+use libctr_tests::{Fixture, as_root, fixture, skip};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 /// What `/dev` has by default.
@@ -25,7 +25,7 @@ const DEFAULT: [&str; 14] = [
 
 #[test]
 fn default_devices_are_the_harmless_ones_and_no_others() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     assert_eq!(fixture.ask(&["list", "/dev"]), DEFAULT.join("\n"));
     for (path, expected) in [
         ("/dev/null", "character 1:3 666 0 0"),
@@ -77,7 +77,7 @@ fn kmsg() -> bool {
 
 #[test]
 fn made_node_of_another_device_cannot_be_opened() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     for (kind, major, minor) in [("b", "7", "0"), ("c", "1", "11"), ("c", "10", "229")] {
         let words = ["mknod", "/dev/x", kind, major, minor];
         for access in ["r", "w", "rw"] {
@@ -90,7 +90,7 @@ fn made_node_of_another_device_cannot_be_opened() {
 
 #[test]
 fn made_node_of_a_default_device_can_be_opened_in_dev_alone() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let words = |path| ["mknod", path, "c", "1", "3", ",", "open", path, "rw"];
     assert_eq!(fixture.ask(&words("/dev/x")), "");
     // The rules would allow it: what stands in its way is the mount.
@@ -101,7 +101,7 @@ fn made_node_of_a_default_device_can_be_opened_in_dev_alone() {
 
 #[test]
 fn nodes_in_a_root_are_dead_whatever_it_is_made_of() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let root = fixture.rootfs("root");
     node(&root.join("null"), SFlag::S_IFCHR, 1, 3);
     node(&root.join("loop"), SFlag::S_IFBLK, 7, 0);
@@ -124,7 +124,7 @@ fn nodes_in_a_root_are_dead_whatever_it_is_made_of() {
 
 #[test]
 fn nodes_in_mounts_are_dead_but_for_a_default_device_itself() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let source = fixture.directory("source");
     node(&source.join("null"), SFlag::S_IFCHR, 1, 3);
     let mut spec = fixture.probe(&[
@@ -154,7 +154,7 @@ fn nodes_in_mounts_are_dead_but_for_a_default_device_itself() {
 
 #[test]
 fn sys_admin_passes_the_mounts_and_not_the_rules() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let mut spec = syslog(fixture.probe(&[]));
     spec.security.capabilities.add.push("SYS_ADMIN".into());
     let script = "
@@ -170,7 +170,7 @@ fn sys_admin_passes_the_mounts_and_not_the_rules() {
 
 #[test]
 fn device_asked_for_looks_as_on_the_host() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let place = fixture.directory("place");
     let log = node(&place.join("log"), SFlag::S_IFCHR, 1, 11);
     fs::set_permissions(&log, PermissionsExt::from_mode(0o640)).expect("mode");
@@ -217,7 +217,7 @@ fn device_asked_for_looks_as_on_the_host() {
 
 #[test]
 fn device_can_be_opened_as_far_as_asked() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     if !kmsg() {
         return;
     }
@@ -248,7 +248,7 @@ fn device_of_the_default_set_stays_whole() {
 
 #[test]
 fn directory_gives_all_devices_below_it_and_no_others() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let place = fixture.directory("place");
     fs::create_dir_all(place.join("deep")).expect("directory");
     node(&place.join("deep/log"), SFlag::S_IFCHR, 1, 11);
@@ -283,7 +283,7 @@ fn directory_gives_all_devices_below_it_and_no_others() {
 
 #[test]
 fn document_shows_devices_and_rules() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let node = node(&fixture.path().join("loop"), SFlag::S_IFBLK, 7, 0);
     let device = format!("{}:/dev/some:r", node.display());
     let spec = with(&fixture, &[&device], &["line"]);
@@ -314,7 +314,7 @@ fn document_shows_devices_and_rules() {
 
 #[test]
 fn what_is_no_device_is_refused() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let refusal = |device: &str| fixture.refusal(&with(&fixture, &[device], &["uid"]));
     let text = "filesystem: devices[0].path: stat(\"/dev/none\"): ENOENT";
     let (kind, stage, errno, found) = refusal("/dev/none");

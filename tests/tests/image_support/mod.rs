@@ -7,14 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use libctr::image::{LoadOptions, Source, Store, Summary};
+use libctr_tests::skip;
 use tempfile::TempDir;
-
-/// Says why a test does nothing; a failure where skips are not accepted.
-#[expect(clippy::print_stderr, reason = "a skip must be seen in the test's output")]
-pub(crate) fn skip(reason: &str) {
-    assert!(std::env::var_os("LIBCTR_TEST_REQUIRE").is_none(), "skip not accepted: {reason}");
-    eprintln!("skipped: {reason}");
-}
 
 /// A file or directory of the fixtures, or a printed skip.
 pub(crate) fn fixture(name: &str) -> Option<PathBuf> {
@@ -42,17 +36,6 @@ pub(crate) fn tool(name: &str) -> bool {
         return true;
     }
     skip(&format!("{name} is not installed"));
-    false
-}
-
-/// Whether this is root; otherwise a printed skip.
-pub(crate) fn root() -> bool {
-    if std::fs::metadata("/proc/self")
-        .is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
-    {
-        return true;
-    }
-    skip("needs root");
     false
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::bench::{Bench, Ran, appears, groups, signal, until};
+use crate::bench::{Bench, Ran, appears, groups, is_root, signal, until};
 
 /// Says which signals came, on its output and in a file; ends with TERM.
 const LISTENER: &str = "say() { echo $1; echo $1 >> /mnt/said; }; trap 'say int' INT; \
@@ -15,7 +15,7 @@ const LISTENER: &str = "say() { echo $1; echo $1 >> /mnt/said; }; trap 'say int'
 
 #[test]
 fn signals_are_passed_on() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let (said, file) = (bench.path("said"), bench.path("cid"));
     fs::write(&said, "").expect("file");
     let volume = format!("{}:/mnt/said", said.display());
@@ -43,7 +43,7 @@ fn signals_are_passed_on() {
 
 #[test]
 fn signal_that_the_program_dies_of_is_the_code() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let file = bench.path("cid");
     let child =
         bench.attached(&["--rm", "--cidfile", file.to_str().expect("path")], "exec sleep 60");
@@ -55,12 +55,13 @@ fn signal_that_the_program_dies_of_is_the_code() {
 
 #[test]
 fn container_ends_with_a_ctrun_that_is_killed() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let file = bench.path("cid");
     let options = ["--rm", "--name", "mine", "--cidfile", file.to_str().expect("path")];
     let mut child = bench.attached(&options, "sleep 600 & sleep 601");
     let id = appears(&file);
-    assert!(!groups(&id).is_empty());
+    // An ordinary user may have no place for any.
+    assert!(!groups(&id).is_empty() || !is_root());
     assert_eq!(bench.ctrun(&["ps", "-q", "--no-trunc"]).good(), format!("{id}\n"));
     signal(&child, Signal::SIGKILL);
     child.wait().expect("ctrun");
@@ -73,7 +74,7 @@ fn container_ends_with_a_ctrun_that_is_killed() {
 
 #[test]
 fn kept_container_of_a_ctrun_that_is_killed_has_a_record() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let file = bench.path("cid");
     let mut child = bench.attached(&["--cidfile", file.to_str().expect("path")], "sleep 600");
     let id = appears(&file);
@@ -87,7 +88,7 @@ fn kept_container_of_a_ctrun_that_is_killed_has_a_record() {
 
 #[test]
 fn reader_that_goes_away_does_not_hold_the_container() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     for options in [&["--rm"][..], &["--rm", "--output-limit", "1g"]] {
         let arguments = [&["run"], options, &["host", "yes"]].concat();
         let mut command = bench.command(&arguments);
@@ -103,7 +104,7 @@ fn reader_that_goes_away_does_not_hold_the_container() {
 
 #[test]
 fn start_that_is_interrupted_leaves_nothing() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     for ms in (0..60).step_by(3) {
         let mut child = bench.attached(&["--rm"], "exec sleep 600");
         std::thread::sleep(std::time::Duration::from_millis(ms));

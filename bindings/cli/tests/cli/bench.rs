@@ -61,13 +61,32 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// `None` without root, after saying so.
-    pub(crate) fn new() -> Option<Bench> {
-        if !nix::unistd::geteuid().is_root() {
-            skip("containers need root");
+    pub(crate) fn new() -> Bench {
+        Bench { dir: tempfile::tempdir().expect("directory") }
+    }
+
+    /// A bench where limits can be enforced, or `None` after saying so: then
+    /// they must be refused with a command that changes it.
+    pub(crate) fn limited() -> Option<Bench> {
+        let bench = Bench::new();
+        let ran = bench.ctrun(&["run", "--rm", "-m", "256M", "host", "true"]);
+        if ran.code == 0 {
+            return Some(bench);
+        }
+        let refused = "cgroup: limits.memory cannot be enforced: ";
+        assert!(ran.code == 125 && ran.err.contains(refused), "{ran:?}");
+        assert!(ran.err.contains("\nhint: "), "no hint: {}", ran.err);
+        skip_as_user(&ran.err);
+        None
+    }
+
+    /// A bench of root, or `None` after saying so.
+    pub(crate) fn of_root() -> Option<Bench> {
+        if !is_root() {
+            skip_as_user("needs root");
             return None;
         }
-        Some(Bench { dir: tempfile::tempdir().expect("directory") })
+        Some(Bench::new())
     }
 
     /// A path of this test's own, outside the runtime's directories.
@@ -144,6 +163,20 @@ impl Drop for Bench {
 pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("LIBCTR_TEST_REQUIRE").is_none(), "cannot be skipped: {reason}");
     eprintln!("skipped: {reason}");
+}
+
+/// Says that an ordinary user cannot have what the test needs; a failure where
+/// more than an ordinary user's is required.
+#[expect(clippy::print_stderr, reason = "a skip must be seen")]
+pub(crate) fn skip_as_user(reason: &str) {
+    match std::env::var("LIBCTR_TEST_REQUIRE").as_deref() {
+        Ok("user") if !is_root() => eprintln!("skipped: {reason}"),
+        _ => skip(reason),
+    }
+}
+
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
 
 /// The control groups of a container.

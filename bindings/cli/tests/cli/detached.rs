@@ -6,7 +6,7 @@ use crate::bench::{Bench, groups, until};
 
 #[test]
 fn container_survives_ctrun_and_keeps_log_and_record() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let folder = bench.path("folder");
     fs::create_dir(&folder).expect("folder");
     let volume = format!("{}:/mnt", folder.display());
@@ -29,7 +29,7 @@ fn container_survives_ctrun_and_keeps_log_and_record() {
 
 #[test]
 fn container_that_is_removed_at_its_end_leaves_nothing() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.detached(&["--rm"], "sleep 0.3");
     assert_eq!(bench.ctrun(&["wait", &id]).good(), "0\n");
     let text = bench.ctrun(&["inspect", &id]);
@@ -39,7 +39,7 @@ fn container_that_is_removed_at_its_end_leaves_nothing() {
 
 #[test]
 fn input_of_a_detached_container_may_be_a_file() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.feed("from outside\n", &["run", "-di", "host", "cat"]).good();
     assert_eq!(bench.ctrun(&["wait", id.trim()]).good(), "0\n");
     assert_eq!(bench.ctrun(&["logs", id.trim()]).good(), "from outside\n");
@@ -47,7 +47,7 @@ fn input_of_a_detached_container_may_be_a_file() {
 
 #[test]
 fn terminal_of_a_detached_container_stays_open_and_is_logged() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let script = "test -t 0 && test -t 1 && echo terminal; read line || echo closed; echo $line";
     let id = bench.ctrun(&["run", "-dit", "host", "sh", "-c", script]).good();
     let id = id.trim();

@@ -25,7 +25,7 @@ fn import(bench: &Bench, name: &str) -> String {
 
 #[test]
 fn image_is_imported_listed_run_and_removed() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     assert_eq!(
         bench.ctrun(&["image", "ls"]).good(),
         "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n"
@@ -57,7 +57,7 @@ fn image_is_imported_listed_run_and_removed() {
 
 #[test]
 fn image_is_saved_and_loaded() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = import(&bench, "hello:1");
     let file = bench.path("hello.tar");
     let path = file.to_str().expect("path");
@@ -82,7 +82,7 @@ fn image_is_saved_and_loaded() {
 
 #[test]
 fn image_passes_through_pipes() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     import(&bench, "hello:1");
     let file = fs::File::create(bench.path("pipe.tar")).expect("file");
     let saved = bench.command(&["image", "save", "hello:1"]).stdout(file).status();
@@ -98,7 +98,7 @@ fn image_passes_through_pipes() {
 
 #[test]
 fn inspect_shows_config_and_layers() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = import(&bench, "hello:1");
     let list = bench.ctrun(&["image", "inspect", "hello:1"]).json();
     assert_eq!(list[0]["id"], id.as_str());
@@ -112,7 +112,7 @@ fn inspect_shows_config_and_layers() {
 
 #[test]
 fn prune_keeps_what_a_container_needs() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     import(&bench, "hello:1");
     let kept = [&["run", "--name", "kept"], PROGRAMS.as_slice(), &["hello:1"]].concat();
     assert_eq!(bench.ctrun(&kept).good(), "from the image\n");
@@ -126,7 +126,7 @@ fn prune_keeps_what_a_container_needs() {
 
 #[test]
 fn progress_is_shown_on_a_terminal_only() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let root = bench.path("root");
     fs::create_dir(&root).expect("root");
     // Reports come once per MiB, and nothing here can be compressed away.

@@ -17,7 +17,7 @@ fn listening(bench: &Bench, options: &[&str], traps: &str) -> String {
 
 #[test]
 fn stop_asks_then_kills() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     listening(&bench, &["--name", "polite"], POLITE);
     listening(&bench, &["--name", "stubborn"], STUBBORN);
     assert_eq!(bench.ctrun(&["stop", "-t", "30", "polite"]).good(), "polite\n");
@@ -30,7 +30,7 @@ fn stop_asks_then_kills() {
 
 #[test]
 fn stop_waits_as_long_as_run_said() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = listening(&bench, &["--stop-timeout", "0.4"], STUBBORN);
     let begun = Instant::now();
     bench.ctrun(&["stop", &id]).good();
@@ -39,7 +39,7 @@ fn stop_waits_as_long_as_run_said() {
 
 #[test]
 fn stop_uses_the_stop_signal() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = listening(&bench, &["--stop-signal", "SIGUSR1"], "trap 'exit 8' USR1");
     bench.ctrun(&["stop", &id]).good();
     assert_eq!(bench.ctrun(&["wait", &id]).good(), "8\n");
@@ -47,7 +47,7 @@ fn stop_uses_the_stop_signal() {
 
 #[test]
 fn kill_sends_a_signal() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     listening(&bench, &["--name", "polite"], POLITE);
     listening(&bench, &["--name", "stubborn"], STUBBORN);
     assert_eq!(bench.ctrun(&["kill", "-s", "TERM", "polite"]).good(), "polite\n");
@@ -64,7 +64,7 @@ fn kill_sends_a_signal() {
 
 #[test]
 fn pause_stops_everything_until_unpause() {
-    let Some(bench) = Bench::new() else { return };
+    let Some(bench) = Bench::limited() else { return };
     let id = bench.detached(&["--name", "busy"], "while :; do :; done");
     assert_eq!(bench.ctrun(&["pause", "busy"]).good(), "busy\n");
     let used = || {
@@ -86,7 +86,7 @@ fn pause_stops_everything_until_unpause() {
 
 #[test]
 fn paused_container_can_be_ended_in_each_way() {
-    let Some(bench) = Bench::new() else { return };
+    let Some(bench) = Bench::limited() else { return };
     for verb in [&["stop", "-t", "20"][..], &["kill"], &["rm", "-f"]] {
         listening(&bench, &["--rm", "--name", "still"], POLITE);
         bench.ctrun(&["pause", "still"]).good();
@@ -97,7 +97,7 @@ fn paused_container_can_be_ended_in_each_way() {
 
 #[test]
 fn rm_refuses_what_runs_unless_forced() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.detached(&["--name", "busy"], "sleep 60");
     let text = bench.ctrun(&["rm", "busy"]).bad(125);
     assert_eq!(
@@ -116,7 +116,7 @@ fn rm_refuses_what_runs_unless_forced() {
 
 #[test]
 fn one_that_fails_keeps_no_other_from_it() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.ctrun(&["run", "--name", "first", "host", "true"]).good();
     bench.ctrun(&["run", "--name", "last", "host", "true"]).good();
     let ran = bench.ctrun(&["rm", "first", "nosuch", "last"]);
@@ -126,7 +126,7 @@ fn one_that_fails_keeps_no_other_from_it() {
 
 #[test]
 fn wait_tells_programs_the_whole_record() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.detached(&[], "exit 9");
     let ended = bench.ctrun(&["wait", "--format", "json", &id]).json();
     assert_eq!((&ended["id"], &ended["exit_code"]), (&id.as_str().into(), &9.into()));

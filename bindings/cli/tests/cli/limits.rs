@@ -6,7 +6,7 @@ use crate::bench::Bench;
 
 #[test]
 fn time_that_has_passed_is_124() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let ran = bench.ctrun(&["run", "--rm", "--timeout", "200ms", "host", "sleep", "60"]);
     assert_eq!(ran.bad(124), "ctrun: killed: out of time (--timeout)\n");
     assert_eq!(bench.ctrun(&["run", "--rm", "--timeout", "1m", "host", "true"]).good(), "");
@@ -14,7 +14,7 @@ fn time_that_has_passed_is_124() {
 
 #[test]
 fn processor_time_that_is_used_up_is_124() {
-    let Some(bench) = Bench::new() else { return };
+    let Some(bench) = Bench::limited() else { return };
     let script = "while :; do :; done";
     let ran = bench.ctrun(&["run", "--rm", "--cpu-time", "0.1", "host", "sh", "-c", script]);
     assert_eq!(ran.bad(124), "ctrun: killed: out of processor time (--cpu-time)\n");
@@ -22,7 +22,7 @@ fn processor_time_that_is_used_up_is_124() {
 
 #[test]
 fn program_may_end_by_itself_within_its_grace() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let script = "trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done";
     let options = ["run", "--rm", "--timeout", "0.3", "--stop-timeout", "20"];
     let ran = bench.ctrun(&[options.as_slice(), &["host", "sh", "-c", script]].concat());
@@ -31,7 +31,7 @@ fn program_may_end_by_itself_within_its_grace() {
 
 #[test]
 fn memory_that_has_run_out_is_137() {
-    let Some(bench) = Bench::new() else { return };
+    let Some(bench) = Bench::limited() else { return };
     let ran = bench.ctrun(&["run", "-m", "16m", "--name", "big", "host", "tail", "/dev/zero"]);
     assert_eq!(ran.bad(137), "ctrun: killed by the kernel: out of memory (--memory)\n");
     let list = bench.ctrun(&["ps", "-a"]).good();
@@ -41,7 +41,7 @@ fn memory_that_has_run_out_is_137() {
 
 #[test]
 fn output_over_its_limit_ends_the_program() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let run = |limit: &str, script: &str| {
         bench.ctrun(&["run", "--rm", "--output-limit", limit, "host", "sh", "-c", script])
     };
@@ -60,7 +60,7 @@ fn output_over_its_limit_ends_the_program() {
 
 #[test]
 fn limits_of_processes_are_set() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let options = ["--ulimit", "nofile=64", "--ulimit", "core=0", "--ulimit=fsize=4096"];
     // The shell counts blocks of 512 bytes.
     let script = "ulimit -n; ulimit -c; ulimit -f";
@@ -70,7 +70,7 @@ fn limits_of_processes_are_set() {
 
 #[test]
 fn options_of_docker_become_the_document() {
-    let Some(bench) = Bench::new() else { return };
+    let Some(bench) = Bench::limited() else { return };
     let options = [
         "-m64m",
         "--memory-swap",
@@ -131,7 +131,7 @@ fn options_of_docker_become_the_document() {
 
 #[test]
 fn limit_that_makes_no_sense_is_refused() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     for (options, expected) in [
         (&["--cpus", "0"][..], "spec: limits.cpus: expected 0.01 to 8192, found 0"),
         (&["--memory-swap", "1g"], "spec: --memory-swap: needs --memory as well"),

@@ -13,7 +13,7 @@ fn ended(bench: &Bench, options: &[&str], script: &str) -> String {
 
 #[test]
 fn streams_stay_apart() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = ended(&bench, &[], "echo a; echo b >&2; printf c");
     let log = bench.ctrun(&["logs", &id]);
     assert_eq!((log.code, log.out.as_str(), log.err.as_str()), (0, "a\nc", "b\n"));
@@ -21,7 +21,7 @@ fn streams_stay_apart() {
 
 #[test]
 fn tail_shows_the_last_lines() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = ended(&bench, &[], "for i in 1 2 3 4 5; do echo $i; done");
     assert_eq!(bench.ctrun(&["logs", "-n", "2", &id]).good(), "4\n5\n");
     assert_eq!(bench.ctrun(&["logs", "--tail=all", &id]).good(), "1\n2\n3\n4\n5\n");
@@ -30,7 +30,7 @@ fn tail_shows_the_last_lines() {
 
 #[test]
 fn lines_may_begin_with_their_time() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = ended(&bench, &[], "echo first; echo second");
     let info = &bench.ctrun(&["inspect", &id]).json()[0];
     let ended = info["exit"]["ended_at_ns"].as_u64().expect("time") / 1_000_000_000;
@@ -46,7 +46,7 @@ fn lines_may_begin_with_their_time() {
 
 #[test]
 fn since_leaves_out_what_is_older() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = ended(&bench, &[], "echo old; sleep 0.3; echo new");
     let text = bench.ctrun(&["logs", "-t", &id]).good();
     let time = text.lines().nth(1).and_then(|line| line.split(' ').next()).expect("time");
@@ -58,7 +58,7 @@ fn since_leaves_out_what_is_older() {
 
 #[test]
 fn follow_ends_with_the_container() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.detached(&[], "for i in 1 2 3 4; do echo $i; sleep 0.1; done; echo end >&2");
     let log = bench.ctrun(&["logs", "--follow", &id]);
     assert_eq!((log.code, log.out.as_str(), log.err.as_str()), (0, "1\n2\n3\n4\n", "end\n"));
@@ -68,14 +68,14 @@ fn follow_ends_with_the_container() {
 
 #[test]
 fn follow_of_a_container_that_is_removed_shows_all() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.detached(&["--rm"], "for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done");
     assert_eq!(bench.ctrun(&["logs", "-f", &id]).good(), "1\n2\n3\n4\n5\n6\n");
 }
 
 #[test]
 fn log_keeps_the_newest_up_to_its_size() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done";
     let id = ended(&bench, &["--log-size", "8k"], script);
     let text = bench.ctrun(&["logs", &id]).good();
@@ -90,7 +90,7 @@ fn log_keeps_the_newest_up_to_its_size() {
 
 #[test]
 fn attached_container_has_no_log_and_says_so() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.ctrun(&["run", "--name", "plain", "host", "true"]).good();
     let text = bench.ctrun(&["logs", "plain"]).bad(125);
     assert!(text.starts_with("ctrun: state: container "), "{text}");
@@ -101,7 +101,7 @@ fn attached_container_has_no_log_and_says_so() {
 
 #[test]
 fn reader_that_goes_away_ends_it_quietly() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.detached(&[], "while :; do echo line; sleep 0.02; done");
     let mut command = bench.command(&["logs", "-f", &id]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

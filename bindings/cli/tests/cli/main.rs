@@ -1,8 +1,9 @@
 //! The program `ctrun` as its users meet it: arguments in; output, exit code
 //! and what is left on the machine out.
 //!
-//! Needs root. Where that is missing the tests are skipped with a printed
-//! reason; `LIBCTR_TEST_REQUIRE=1` makes a skip a failure.
+//! What needs root or control groups is skipped with a printed reason where
+//! they are missing. `LIBCTR_TEST_REQUIRE=1` makes every skip a failure,
+//! `LIBCTR_TEST_REQUIRE=user` those that an ordinary user need not have.
 
 mod attached;
 mod bench;
@@ -16,6 +17,7 @@ mod images;
 mod life;
 mod limits;
 mod logs;
+mod places;
 mod ps;
 mod root;
 mod run;
@@ -23,3 +25,4 @@ mod stats;
 mod terminal;
 mod usage;
 mod user;
+mod userns;

@@ -10,7 +10,7 @@ const PROGRAMS: [&str; 8] =
 
 #[test]
 fn volume_is_writable_read_only_or_copied_on_write() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let folder = bench.path("folder");
     fs::create_dir(&folder).expect("folder");
     let write = |option: &str, text: &str| {
@@ -30,7 +30,7 @@ fn volume_is_writable_read_only_or_copied_on_write() {
 
 #[test]
 fn volume_may_be_relative_but_must_exist() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     fs::write(bench.path("note"), "text").expect("file");
     let mut command = bench.command(&["run", "--rm", "-v", "./note:/mnt/note:ro"]);
     command.args(["host", "cat", "/mnt/note"]).current_dir(bench.path(""));
@@ -45,7 +45,7 @@ fn volume_may_be_relative_but_must_exist() {
 
 #[test]
 fn mounts_are_made_from_outside_to_inside() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let folder = bench.path("a,b");
     fs::create_dir(&folder).expect("folder");
     fs::write(folder.join("file"), "text\n").expect("file");
@@ -69,7 +69,7 @@ fn mounts_are_made_from_outside_to_inside() {
 
 #[test]
 fn root_is_written_to_unless_read_only() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let script = "echo x > /etc/ctrun-test && cat /etc/ctrun-test";
     let ran = bench.ctrun(&["run", "--rm", "host", "sh", "-c", script]);
     assert_eq!(ran.good(), "x\n");
@@ -81,7 +81,7 @@ fn root_is_written_to_unless_read_only() {
 
 #[test]
 fn directory_is_a_root_without_an_image() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let root = bench.path("root");
     fs::create_dir(&root).expect("root");
     fs::write(root.join("hello"), "from the root\n").expect("file");

@@ -6,7 +6,7 @@ use crate::bench::Bench;
 
 #[test]
 fn code_of_the_program_is_passed_through() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let run = |script| bench.ctrun(&["run", "--rm", "host", "sh", "-c", script]);
     assert_eq!(run("echo out; exit 0").good(), "out\n");
     assert_eq!(run("exit 7").bad(7), "");
@@ -17,7 +17,7 @@ fn code_of_the_program_is_passed_through() {
 
 #[test]
 fn program_that_cannot_be_run_has_a_code_of_its_own() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let text = bench.ctrun(&["run", "--rm", "host", "/no/such/program"]).bad(127);
     assert_eq!(
         text,
@@ -42,7 +42,7 @@ fn program_that_cannot_be_run_has_a_code_of_its_own() {
 
 #[test]
 fn image_that_is_missing_is_a_failure_of_ours() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let text = bench.ctrun(&["run", "--rm", "nosuch:1", "true"]).bad(125);
     assert!(text.starts_with("ctrun: image: no image \"nosuch:1\" in the store\n"), "{text}");
     let text = bench.ctrun(&["run"]).bad(125);
@@ -53,28 +53,28 @@ fn image_that_is_missing_is_a_failure_of_ours() {
 
 #[test]
 fn input_is_given_only_with_i() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     assert_eq!(bench.feed("text", &["run", "--rm", "host", "cat"]).good(), "");
     assert_eq!(bench.feed("text", &["run", "--rm", "-i", "host", "cat"]).good(), "text");
 }
 
 #[test]
 fn outputs_are_two() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let ran = bench.ctrun(&["run", "--rm", "host", "sh", "-c", "echo o; echo e >&2"]);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "o\n", "e\n"));
 }
 
 #[test]
 fn words_after_the_image_are_the_programs() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let words = ["run", "--rm", "host", "echo", "--rm", "-it", "--", "--format", "json"];
     assert_eq!(bench.ctrun(&words).good(), "--rm -it -- --format json\n");
 }
 
 #[test]
 fn environment_is_what_was_given() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let file = bench.path("variables");
     fs::write(&file, "# comment\nFILE=1 2\nA=file\n").expect("file");
     let file = file.to_str().expect("path");
@@ -96,7 +96,7 @@ fn environment_is_what_was_given() {
 
 #[test]
 fn program_is_who_and_where_it_was_told() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let script = "id -u; id -g; id -G; pwd; umask; hostname";
     let options = ["-u", "65534:65533", "--group-add", "7", "-w", "/usr", "--umask", "027"];
     let arguments =
@@ -110,7 +110,7 @@ fn program_is_who_and_where_it_was_told() {
 
 #[test]
 fn entry_point_comes_before_the_command() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let ran = bench.ctrun(&["run", "--rm", "--entrypoint", "echo", "host", "a", "b"]);
     assert_eq!(ran.good(), "a b\n");
     let ran = bench.ctrun(&["run", "--rm", "--entrypoint", "", "host", "echo", "c"]);
@@ -119,7 +119,7 @@ fn entry_point_comes_before_the_command() {
 
 #[test]
 fn init_is_pid_1_unless_told_otherwise() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let pid = |option| bench.ctrun(&["run", "--rm", option, "host", "sh", "-c", "echo $$"]).good();
     assert_eq!(pid("--no-init"), "1\n");
     assert_ne!(pid("--init"), "1\n");
@@ -127,7 +127,7 @@ fn init_is_pid_1_unless_told_otherwise() {
 
 #[test]
 fn network_is_none_or_the_hosts() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let list = |options: &[&str]| {
         let arguments = [&["run", "--rm"], options, &["host", "cat", "/proc/net/dev"]].concat();
         let text = bench.ctrun(&arguments).good();
@@ -142,7 +142,7 @@ fn network_is_none_or_the_hosts() {
 
 #[test]
 fn names_are_resolved_as_told() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let options = ["--add-host", "db.example:10.1.2.3", "--dns", "10.9.9.9"];
     let script = "grep db.example /etc/hosts; cat /etc/resolv.conf";
     let arguments = [&["run", "--rm"], options.as_slice(), &["host", "sh", "-c", script]].concat();
@@ -151,7 +151,7 @@ fn names_are_resolved_as_told() {
 
 #[test]
 fn privileges_are_as_told() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let status = |options: &[&str]| {
         let words = ["host", "grep", "-E", "CapEff|NoNewPrivs", "/proc/self/status"];
         bench.ctrun(&[&["run", "--rm"], options, &words].concat()).good()
@@ -167,7 +167,7 @@ fn privileges_are_as_told() {
 
 #[test]
 fn container_is_kept_unless_told_otherwise() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.ctrun(&["run", "--name", "kept", "host", "sh", "-c", "exit 3"]).bad(3);
     bench.ctrun(&["run", "--name", "gone", "--rm", "host", "true"]).good();
     let list = bench.ctrun(&["ps", "-a", "--format", "json"]).json();
@@ -180,7 +180,7 @@ fn container_is_kept_unless_told_otherwise() {
 
 #[test]
 fn id_goes_into_a_new_file() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let file = bench.path("cid");
     let path = file.to_str().expect("path");
     bench.ctrun(&["run", "--cidfile", path, "host", "true"]).good();
@@ -197,7 +197,7 @@ fn id_goes_into_a_new_file() {
 
 #[test]
 fn document_is_the_base_and_options_override_it() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let json =
         r#"{"args": ["sh", "-c", "echo $A $B"], "env": {"A": "1", "B": "2"}, "remove": true}"#;
     let file = bench.path("spec.json");
@@ -214,7 +214,7 @@ fn document_is_the_base_and_options_override_it() {
 
 #[test]
 fn debug_says_how_it_ended_and_what_was_behind_an_error() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let ran = bench.ctrun(&["run", "--debug", "--rm", "host", "sh", "-c", "exit 3"]);
     assert_eq!((ran.code, ran.out.as_str()), (3, ""));
     assert!(

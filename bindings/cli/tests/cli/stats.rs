@@ -9,7 +9,7 @@ use crate::bench::{Bench, signal};
 
 #[test]
 fn figures_are_shown_once() {
-    let Some(bench) = Bench::new() else { return };
+    let Some(bench) = Bench::limited() else { return };
     let id = bench.detached(&["--name", "busy", "-m", "64m"], "while :; do :; done");
     let text = bench.ctrun(&["stats", "--no-stream"]).good();
     let lines: Vec<_> = text.lines().collect();
@@ -24,7 +24,7 @@ fn figures_are_shown_once() {
 
 #[test]
 fn figures_go_on_until_interrupted() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     bench.detached(&["--name", "idle"], "sleep 60");
     let mut command = bench.command(&["stats", "--format", "json"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -41,7 +41,7 @@ fn figures_go_on_until_interrupted() {
 
 #[test]
 fn figures_end_with_the_containers_that_were_named() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let id = bench.detached(&[], "sleep 1.5");
     let ran = bench.ctrun(&["stats", &id]);
     assert_eq!(ran.code, 0, "{ran:?}");

@@ -9,7 +9,7 @@ use crate::user::User;
 
 #[test]
 fn terminal_has_the_users_size_and_follows_it() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let mut user = User::new(33, 101);
     let script = "stty size; tty; trap 'stty size' WINCH; echo ready; \
                   while :; do read line && exit 3; done";
@@ -24,7 +24,7 @@ fn terminal_has_the_users_size_and_follows_it() {
 
 #[test]
 fn keys_go_to_the_program_as_they_are() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let mut user = User::new(24, 80);
     let script = "trap 'echo interrupted; exit 6' INT; echo ready; while :; do sleep 0.02; done";
     let mut child = user.start(&bench, &["-it"], script);
@@ -38,7 +38,7 @@ fn keys_go_to_the_program_as_they_are() {
 
 #[test]
 fn terminal_is_put_back_on_each_way_out() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     for (options, number, code) in [
         (&["-it"][..], Signal::SIGTERM, 143),
         (&["-it"], Signal::SIGHUP, 129),
@@ -57,7 +57,7 @@ fn terminal_is_put_back_on_each_way_out() {
 
 #[test]
 fn start_that_fails_leaves_the_terminal_alone() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let mut user = User::new(24, 80);
     let mut child = user.start(&bench, &["-it", "-w", "/no/such"], "true");
     user.sees("ctrun: chdir: chdir(\"/no/such\"): ENOENT");
@@ -67,7 +67,7 @@ fn start_that_fails_leaves_the_terminal_alone() {
 
 #[test]
 fn long_output_and_input_pass_whole() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let mut user = User::new(24, 80);
     let script = "stty raw -echo; echo ready; head -c 50000 | wc -c; seq 1 20000; echo end";
     let mut child = user.start(&bench, &["-it"], script);
@@ -81,7 +81,7 @@ fn long_output_and_input_pass_whole() {
 
 #[test]
 fn terminal_without_input_needs_no_terminal_of_ours() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let script = "test -t 0 && test -t 1 && echo terminal";
     let ran = bench.ctrun(&["run", "--rm", "-t", "host", "sh", "-c", script]);
     assert_eq!(ran.good(), "terminal\r\n");
@@ -97,7 +97,7 @@ fn terminal_without_input_needs_no_terminal_of_ours() {
 
 #[test]
 fn terminal_output_is_limited_too() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let script = "printf 123456789; sleep 60";
     let ran =
         bench.ctrun(&["run", "--rm", "-t", "--output-limit", "4", "host", "sh", "-c", script]);
@@ -106,7 +106,7 @@ fn terminal_output_is_limited_too() {
 
 #[test]
 fn program_hears_that_its_terminal_is_not_seen_any_more() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let mut command = bench.command(&["run", "--rm", "-t", "host", "yes"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("ctrun");

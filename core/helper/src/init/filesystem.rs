@@ -9,6 +9,7 @@
 
 mod device;
 mod enter;
+mod kernel;
 mod layers;
 mod mounts;
 mod overlay;
@@ -22,7 +23,7 @@ use core::ffi::CStr;
 use super::{Inherited, at};
 use crate::builder;
 use crate::fault::{Call, Fault, Step};
-use crate::plan::{Kind, Plan, Record, flag, option, strict};
+use crate::plan::{Body, Kind, Plan, Record, flag, option, strict};
 use crate::sys::{self, BorrowedFd, Errno, Fd};
 use root::Root;
 pub(crate) use mounts::root_is_rootfs;
@@ -44,22 +45,36 @@ pub(super) fn set_up(plan: Plan<'_>, inherited: &Inherited) -> Result<Option<Fd>
     let builder = inherited.builder(plan);
     let maker = Maker { builder, stage: Stage::of(plan, builder) };
     let mut root = None;
+    let mut terminal = None;
     for record in plan.records() {
         step(record, &mut root, maker)?;
+        if let (Kind::Terminal, Some(root)) = (record.kind, &mut root) {
+            root.mounted();
+            terminal = Some(terminal::open(plan, root, maker.stage, inherited.monitor.borrow())?);
+        }
     }
-    let mut root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
-    let terminal = match plan.has(flag::TERMINAL) {
-        true => Some(terminal::open(plan, &mut root, maker.stage, inherited.monitor.borrow())?),
-        false => None,
-    };
+    let root = root.ok_or(Fault::broken_plan(Step::Filesystem, none))?;
 
     enter::enter(root.borrow())?;
     if plan.has(flag::READ_ONLY) {
         // What is not named is taken away.
         let flags = sys::MS_REMOUNT | sys::MS_BIND | sys::MS_RDONLY | sys::MS_NODEV;
         sys::mount(c"", c"/", c"", flags, c"").map_err(failed(Call::Mount, none))?;
+        for record in plan.records().filter(|record| record.kind == Kind::Overlay) {
+            if let Some(part) = part(record.body) {
+                let failed = failed(Call::Mount, record.index);
+                sys::mount(c"", part, c"", flags, c"").map_err(failed)?;
+            }
+        }
     }
     Ok(terminal)
+}
+
+/// Where an overlay is that is a part of the root, seen from the root.
+fn part<'p>(mut body: Body<'p>) -> Option<&'p CStr> {
+    let flags = body.u32()?;
+    let _source = body.string()?;
+    body.string().filter(|_| flags & option::PART != 0)
 }
 
 /// Who makes the mounts with a source.
@@ -150,13 +165,15 @@ fn inside(record: Record<'_>, root: &mut Root, maker: Maker<'_>) -> Result<(), F
             let flags = body.u32().ok_or(broken)?;
             let _source = body.string().ok_or(broken)?;
             let target = body.string().ok_or(broken)?;
+            let in_kernel = flags & option::KERNEL != 0;
             let onto = match kind {
                 Kind::Bind if flags & option::FILE != 0 => {
-                    root.file_target(target).map_err(failed(Call::Open, index))?
+                    root.file_target(target, in_kernel).map_err(failed(Call::Open, index))?
                 }
-                _ => root.directory(target, 0o755).map_err(failed(Call::Mkdir, index))?,
+                _ => root.directory_target(target, in_kernel).map_err(failed(Call::Mkdir, index))?,
             };
-            mount.attach(onto.borrow())
+            mount.attach(onto.borrow())?;
+            root.kernel.mounted(root.borrow(), target).map_err(failed(Call::Fstat, index))
         }
         Kind::Mask => mask(root, maker.stage, body.string().ok_or(broken)?, index),
         Kind::ReadOnly => read_only(root, maker.stage, body.string().ok_or(broken)?, index),
@@ -179,14 +196,15 @@ fn file_system(record: Record<'_>, root: &mut Root) -> Result<(), Fault> {
     let kind = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     let data = body.string().ok_or(broken)?;
-    let target = match flags & strict::NO_SYMLINKS {
-        0 => root.directory(target, 0o755),
+    let onto = match flags & strict::NO_SYMLINKS {
+        0 => root.directory_target(target, flags & strict::KERNEL != 0),
         _ => root.plain_directory(target, 0o755),
     };
-    let target = target.map_err(failed(Call::Mkdir, index))?;
-    sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
-    sys::mount(kind, c".", kind, flags & !strict::NO_SYMLINKS, data)
-        .map_err(failed(Call::Mount, index))
+    let onto = onto.map_err(failed(Call::Mkdir, index))?;
+    sys::fchdir(onto.borrow()).map_err(failed(Call::Chdir, index))?;
+    let flags = flags & !(strict::NO_SYMLINKS | strict::KERNEL);
+    sys::mount(kind, c".", kind, flags, data).map_err(failed(Call::Mount, index))?;
+    root.kernel.mounted(root.borrow(), target).map_err(failed(Call::Fstat, index))
 }
 
 /// Hides a path: a directory under an empty read-only tmpfs, a file under the
@@ -195,8 +213,8 @@ fn mask(root: &mut Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<()
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
-    let mode = sys::stat(target.borrow()).map_err(failed(Call::Fstat, index))?.mode;
-    if mode & sys::S_IFMT == sys::S_IFDIR {
+    let stat = root.kernel.own(path, target.borrow()).map_err(failed(Call::Fstat, index))?;
+    if stat.mode & sys::S_IFMT == sys::S_IFDIR {
         sys::fchdir(target.borrow()).map_err(failed(Call::Chdir, index))?;
         return sys::mount(c"tmpfs", c".", c"tmpfs", sys::MS_RDONLY, c"nr_blocks=1,nr_inodes=1")
             .map_err(failed(Call::Mount, index));
@@ -209,6 +227,7 @@ fn read_only(root: &Root, stage: Stage<'_>, path: &CStr, index: u16) -> Result<(
     let Some(target) = root.existing(path).map_err(failed(Call::Openat2, index))? else {
         return Ok(());
     };
+    root.kernel.own(path, target.borrow()).map_err(failed(Call::Fstat, index))?;
     let mut tree = Tree::open(stage, index, target.borrow(), c"", true)?;
     tree.set(sys::MS_RDONLY)?;
     tree.attach(target.borrow())

@@ -128,6 +128,7 @@ macro_rules! numbers {
     (@libc SETRESGID) => { libc::SYS_setresgid };
     (@libc CAPSET) => { libc::SYS_capset };
     (@libc RT_SIGTIMEDWAIT) => { libc::SYS_rt_sigtimedwait };
+    (@libc GETCWD) => { libc::SYS_getcwd };
     (@libc CHROOT) => { libc::SYS_chroot };
     (@libc FSTATFS) => { libc::SYS_fstatfs };
     (@libc PIVOT_ROOT) => { libc::SYS_pivot_root };

@@ -40,8 +40,6 @@ pub(crate) const S_IFDIR: u32 = 0o4_0000;
 pub(crate) const S_IFCHR: u32 = 0o2_0000;
 pub(crate) const S_IFLNK: u32 = 0o12_0000;
 
-pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
-pub(crate) const MOUNT_ATTR_NODEV: u64 = 4;
 
 /// openat(2), close-on-exec.
 pub(crate) fn open(dir: BorrowedFd, path: &CStr, flags: usize, mode: u32) -> Result<Fd> {
@@ -71,13 +69,6 @@ pub(super) fn read_link(link: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
     call!(READLINKAT, link.raw(), text(c""), address_mut(buffer), buffer.len())
 }
 
-/// fstatfs(2): the type of the file system.
-pub(super) fn file_system_type(fd: BorrowedFd) -> Result<u64> {
-    let mut buffer = [0_u64; 15];
-    call!(FSTATFS, fd.raw(), address_mut(&mut buffer))?;
-    Ok(buffer[0])
-}
-
 /// What statx(2) says of an open file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stat {
@@ -86,6 +77,8 @@ pub(crate) struct Stat {
     pub(crate) size: u64,
     /// Of a device: its major and minor number.
     pub(crate) device: (u32, u32),
+    /// The file system: numbers that no other one has at the same time.
+    pub(crate) file_system: (u32, u32),
 }
 
 /// statx(2) of an open file.
@@ -94,12 +87,33 @@ pub(crate) fn stat(fd: BorrowedFd) -> Result<Stat> {
     let mut buffer = [0_u64; 32];
     call!(STATX, fd.raw(), text(c""), AT_EMPTY_PATH, STATX_BASIC, address_mut(&mut buffer))?;
     // struct statx: mode is the u16 at byte 28, inode and size are the u64s at
-    // bytes 32 and 40, the device's numbers the u32s at bytes 128 and 132.
+    // bytes 32 and 40, the device's numbers the u32s at bytes 128 and 132,
+    // those of the file system at 136 and 140.
     let [_, _, _, word, inode, size, ..] = buffer;
-    let [a, b, c, d, e, f, g, h] = buffer[16].to_le_bytes();
-    let device = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+    let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, device, file_system, ..] = buffer;
     let [_, _, _, _, low, high, _, _] = word.to_le_bytes();
-    Ok(Stat { mode: u32::from(u16::from_le_bytes([low, high])), inode, size, device })
+    let mode = u32::from(u16::from_le_bytes([low, high]));
+    Ok(Stat { mode, inode, size, device: halves(device), file_system: halves(file_system) })
+}
+
+const fn halves(word: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+}
+
+/// fstatfs(2): the type of the file system.
+pub(crate) fn file_system_type(fd: BorrowedFd) -> Result<u64> {
+    let mut buffer = [0_u64; 15];
+    call!(FSTATFS, fd.raw(), address_mut(&mut buffer))?;
+    Ok(buffer[0])
+}
+
+/// getcwd(2): whether this process' directory lies below its root. The kernel
+/// says of any other one that it is `(unreachable)`.
+pub(crate) fn is_inside_root() -> Result<bool> {
+    let mut buffer = [0_u8; 4096];
+    call!(GETCWD, address_mut(&mut buffer), buffer.len())?;
+    Ok(buffer[0] == b'/')
 }
 
 pub(crate) fn read(fd: BorrowedFd, buffer: &mut [u8]) -> Result<usize> {
@@ -214,13 +228,6 @@ pub(crate) fn decimal(text: &[u8]) -> Option<i32> {
 
 pub(crate) fn chdir(path: &CStr) -> Result<()> {
     call!(CHDIR, text(path)).map(drop)
-}
-
-/// Whether the working directory can be reached from the root: of one that
-/// cannot getcwd(2) gives a text without a slash in front.
-pub(crate) fn is_inside() -> bool {
-    let mut path = [0_u8; 4096];
-    call!(GETCWD, address_mut(&mut path), path.len()).is_ok() && path[0] == b'/'
 }
 
 pub(crate) fn fchdir(fd: BorrowedFd) -> Result<()> {

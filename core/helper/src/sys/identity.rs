@@ -93,8 +93,14 @@ pub(crate) fn filter_system_calls(flags: u32, program: &[u8]) -> Result<usize> {
 
 /// Nobody may trace this process or read its memory.
 pub(crate) fn not_dumpable() -> Result<()> {
+    set_dumpable(false)
+}
+
+/// prctl(2), PR_SET_DUMPABLE. Files in /proc of a process that is not dumpable
+/// belong to root.
+pub(crate) fn set_dumpable(yes: bool) -> Result<()> {
     const PR_SET_DUMPABLE: usize = 4;
-    prctl(PR_SET_DUMPABLE, 0, 0).map(drop)
+    prctl(PR_SET_DUMPABLE, usize::from(yes), 0).map(drop)
 }
 
 /// This process gets SIGKILL when its parent ends. The parent is always the

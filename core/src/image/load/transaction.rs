@@ -94,7 +94,10 @@ impl<'a> Transaction<'a> {
             self.settle(image, &mut trees)?;
         }
         self.write_documents(&images)?;
-        self.commit(&images)
+        let (budget, store) = (self.budget, self.store);
+        let loaded = self.commit(&images)?;
+        budget.notes.tell(store.users());
+        Ok(loaded)
     }
 
     /// Locks a layer of the store; whether it is there.

@@ -75,6 +75,12 @@ impl<'a> Ownership<'a> {
         self.users.is_none()
     }
 
+    /// Whether there is such an owner; otherwise it is root.
+    pub(crate) fn has(self, uid: u32, gid: u32) -> bool {
+        let mapped = |users: &Users| users.host_uid(uid).is_some() && users.host_gid(gid).is_some();
+        self.users.is_none_or(mapped)
+    }
+
     /// The owner of a file of `uid` and `gid`, as the container sees it.
     pub(crate) fn map(self, uid: u64, gid: u64) -> Result<(u32, u32)> {
         // The largest 32-bit number means "leave as is" to chown.

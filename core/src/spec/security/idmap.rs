@@ -11,6 +11,10 @@ use crate::spec::validate::refuse;
 /// The kernel's bound for the lines of a map.
 const MAX_RANGES: usize = 340;
 
+/// Its bound for their text, a page with an end (map_write of
+/// kernel/user_namespace.c).
+const MAX_TEXT: usize = 4095;
+
 /// One range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +34,12 @@ impl IdMap {
                 at,
                 format!("expected 1 to {MAX_RANGES} ranges, found {}", maps.len()),
             ));
+        }
+        let line = |map: &IdMap| format!("{} {} {}\n", map.container, map.host, map.size).len();
+        let text: usize = maps.iter().map(line).sum();
+        if text > MAX_TEXT {
+            let text = format!("the ranges make {text} bytes, the kernel takes {MAX_TEXT}");
+            return Err(refuse(at, text));
         }
         for (index, map) in maps.iter().enumerate() {
             if map.size == 0 {
@@ -90,5 +100,9 @@ mod tests {
         }
         let many: Vec<_> = (0..341).map(|id| (id, id, 1)).collect();
         assert!(check(&many).is_err());
+        assert_eq!(check(&many[..340]), Ok(()));
+        let long: Vec<_> = (0..310).map(|id| (id, 1_000_000 + id, 1)).collect();
+        let message = "maps: the ranges make 4230 bytes, the kernel takes 4095";
+        assert_eq!(check(&long), Err(message.to_owned()));
     }
 }

@@ -12,6 +12,7 @@
 
 mod actions;
 mod answers;
+mod attacks;
 mod spy;
 mod system;
 
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
                 stdout().write_all(&answer)?;
                 stdout().write_all(b"\n")
             }),
-            None => actions::act(&name, &words),
+            None => attacks::attempt(&name, &words).unwrap_or_else(|| actions::act(&name, &words)),
         };
         if let Err(error) = done {
             writeln!(stdout(), "error {}", error.raw_os_error().unwrap_or(-1))?;

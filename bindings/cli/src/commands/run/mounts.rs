@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use libctr::spec::{HostDevice, Mount, MountKind, RunSpec};
+use libctr::spec::{HostDevice, Mount, MountKind, MountOption, RunSpec};
 use libctr::{Error, Stage};
 
 use super::process::octal;
@@ -13,14 +13,15 @@ use crate::quantity::size;
 #[command(next_help_heading = "Files")]
 pub(super) struct Files {
     /// Show a file or directory of the host inside: SOURCE:TARGET[:ro|:cow];
-    /// writable unless ro, cow keeps what is written in the container
+    /// writable unless ro, cow keeps what is written in the container; also
+    /// suid, noexec
     #[arg(short, long = "volume", value_name = "SOURCE:TARGET", value_parser = volume)]
     volumes: Vec<Mount>,
     /// type=bind|tmpfs|overlay,source=…,target=… and, where wanted, readonly,
-    /// size=…, mode=…
+    /// size=…, mode=…, suid, noexec
     #[arg(long = "mount", value_name = "OPTIONS", value_parser = mount)]
     mounts: Vec<Mount>,
-    /// An empty file system in memory: TARGET[:size=64m,mode=1777,ro]
+    /// An empty file system in memory: TARGET[:size=64m,mode=1777,ro,noexec]
     #[arg(long, value_name = "TARGET", value_parser = tmpfs)]
     tmpfs: Vec<Mount>,
     /// A device of the host, or all below a directory: HOST[:CONTAINER][:rwm]
@@ -84,10 +85,19 @@ fn volume(text: &str) -> Result<Mount, String> {
             "rw" => mount.read_only = Some(false),
             "ro" => mount.read_only = Some(true),
             "cow" => mount.kind = MountKind::Overlay,
-            _ => return Err(format!("expected the options ro, rw or cow, found {option:?}")),
+            _ => mount.options.push(named(option).ok_or_else(|| {
+                format!("expected the options ro, rw, cow, {NAMES}, found {option:?}")
+            })?),
         }
     }
     Ok(mount)
+}
+
+/// Options that every mount can have.
+const NAMES: &str = "suid, nosuid, exec, noexec or nodev";
+
+fn named(option: &str) -> Option<MountOption> {
+    MountOption::from_name(option)
 }
 
 /// Reads `TARGET[:OPTIONS]`.
@@ -99,9 +109,10 @@ fn tmpfs(text: &str) -> Result<Mount, String> {
             Some(("size", value)) => mount.size = Some(size(value)?),
             Some(("mode", value)) => mount.mode = Some(octal(value)?),
             None if option == "ro" => mount.read_only = Some(true),
-            // These hold in any case.
-            None if matches!(option, "rw" | "nosuid" | "nodev" | "exec") => {}
-            _ => return Err(format!("expected the options size=, mode= or ro, found {option:?}")),
+            None if option == "rw" => {}
+            _ => mount.options.push(named(option).ok_or_else(|| {
+                format!("expected the options size=, mode=, ro, {NAMES}, found {option:?}")
+            })?),
         }
     }
     Ok(mount)
@@ -111,6 +122,7 @@ fn tmpfs(text: &str) -> Result<Mount, String> {
 fn mount(text: &str) -> Result<Mount, String> {
     let (mut kind, mut source, mut target) = (None, None, None);
     let (mut read_only, mut bytes, mut mode) = (false, None, None);
+    let mut options = Vec::new();
     for field in fields(text)? {
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key, Some(value)),
@@ -127,7 +139,8 @@ fn mount(text: &str) -> Result<Mount, String> {
             ("readonly" | "ro", Some("false" | "0")) => read_only = false,
             ("size" | "tmpfs-size", Some(value)) => bytes = Some(size(value)?),
             ("mode" | "tmpfs-mode", Some(value)) => mode = Some(octal(value)?),
-            _ => return Err(format!("{field:?} is not known or lacks its value")),
+            (name, None) => options.push(named(name).ok_or_else(|| unknown(&field))?),
+            _ => return Err(unknown(&field)),
         }
     }
     Ok(Mount {
@@ -137,7 +150,12 @@ fn mount(text: &str) -> Result<Mount, String> {
         read_only: Some(read_only),
         size: bytes,
         mode,
+        options,
     })
+}
+
+fn unknown(field: &str) -> String {
+    format!("{field:?} is not known or lacks its value")
 }
 
 /// Comma-separated fields; one in double quotes may have commas (RFC 4180).
@@ -160,7 +178,7 @@ fn fields(text: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::{fields, mount, tmpfs, volume};
-    use libctr::spec::{Mount, MountKind};
+    use libctr::spec::{Mount, MountKind, MountOption};
 
     #[test]
     fn volume_is_writable_unless_it_says_ro() {
@@ -194,6 +212,17 @@ mod tests {
     }
 
     #[test]
+    fn options_of_mounts_are_the_same_everywhere() {
+        let wanted = vec![MountOption::NoSuid, MountOption::NoExec];
+        let options = |mount: Result<Mount, String>| mount.unwrap().options;
+        assert_eq!(options(volume("/a:/b:ro,nosuid,noexec")), wanted);
+        assert_eq!(options(tmpfs("/b:nosuid,noexec,rw")), wanted);
+        assert_eq!(options(mount("type=bind,src=/a,dst=/b,nosuid,noexec")), wanted);
+        assert!(volume("/a:/b:dev").unwrap_err().contains("\"dev\""));
+        assert!(mount("type=bind,src=/a,dst=/b,dev").is_err());
+    }
+
+    #[test]
     fn mount_that_lacks_something_is_refused() {
         for text in
             ["", "type=bind", "src=/a,dst=/b", "type=volume,dst=/b", "type=tmpfs,dst=/t,x=1"]
@@ -212,7 +241,8 @@ mod tests {
     fn tmpfs_has_size_and_mode() {
         let mount = tmpfs("/t:rw,size=1m,mode=755,nosuid").unwrap();
         assert_eq!((mount.size, mount.mode, mount.read_only), (Some(1 << 20), Some(0o755), None));
+        assert_eq!(mount.options, [MountOption::NoSuid]);
         assert_eq!(tmpfs("/t"), Ok(Mount::tmpfs("/t")));
-        assert!(tmpfs("/t:noexec").unwrap_err().contains("\"noexec\""));
+        assert!(tmpfs("/t:dev").unwrap_err().contains("\"dev\""));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use libctr::spec::{Degraded, Landlock, RunSpec, Seccomp, UserNamespace};
+use libctr::spec::{Degraded, IdMap, Landlock, RunSpec, Seccomp, UserNamespace};
 use libctr::{Error, Stage};
 
 use super::wrong;
@@ -27,6 +27,12 @@ pub(super) struct Confinement {
     /// User namespace
     #[arg(long, value_enum)]
     userns: Option<UserNs>,
+    /// Map N user ids from C of the container to H of the host [default: as --gidmap]
+    #[arg(long = "uidmap", value_name = "C:H[:N]", value_parser = id_map, conflicts_with = "userns")]
+    uid_maps: Vec<IdMap>,
+    /// Map N group ids from C of the container to H of the host [default: as --uidmap]
+    #[arg(long = "gidmap", value_name = "C:H[:N]", value_parser = id_map, conflicts_with = "userns")]
+    gid_maps: Vec<IdMap>,
     /// Where no namespaces can be made and the image is the host, run it all
     /// the same, behind Landlock, seccomp and limits only
     #[arg(long)]
@@ -57,7 +63,31 @@ impl Confinement {
             Some(UserNs::Host) => spec.security.user_namespace = UserNamespace::Host,
             None => {}
         }
+        if let Some(maps) = self.maps() {
+            spec.security.user_namespace = maps;
+        }
         Ok(())
+    }
+}
+
+impl Confinement {
+    /// As podman has it, maps of one kind stand for the other too.
+    fn maps(&self) -> Option<UserNamespace> {
+        let [uids, gids] = [&self.uid_maps, &self.gid_maps];
+        let or = |maps: &Vec<IdMap>, other: &Vec<IdMap>| {
+            if maps.is_empty() { other.clone() } else { maps.clone() }
+        };
+        let maps = UserNamespace::Map { uid_maps: or(uids, gids), gid_maps: or(gids, uids) };
+        (!uids.is_empty() || !gids.is_empty()).then_some(maps)
+    }
+}
+
+fn id_map(text: &str) -> Result<IdMap, String> {
+    let numbers: Option<Vec<u32>> = text.split(':').map(|part| part.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[container, host]) => Ok(IdMap { container, host, size: 1 }),
+        Some(&[container, host, size]) => Ok(IdMap { container, host, size }),
+        _ => Err("expected CONTAINER:HOST or CONTAINER:HOST:COUNT, all of them numbers".into()),
     }
 }
 
@@ -99,7 +129,7 @@ fn profile(path: &Path) -> libctr::Result<Seccomp> {
 
 #[cfg(test)]
 mod tests {
-    use super::apply;
+    use super::{IdMap, apply, id_map};
     use libctr::spec::{Landlock, RunSpec, Seccomp};
     use std::io::Write;
 
@@ -116,6 +146,16 @@ mod tests {
         apply("no-new-privileges:true", &mut spec).unwrap();
         apply("seccomp=default", &mut spec).unwrap();
         assert_eq!(spec, RunSpec::default());
+    }
+
+    #[test]
+    fn map_of_ids_is_two_or_three_numbers() {
+        let map = |container, host, size| Ok(IdMap { container, host, size });
+        assert_eq!(id_map("0:1000:1"), map(0, 1000, 1));
+        assert_eq!(id_map("5:100000"), map(5, 100_000, 1));
+        for text in ["", "0", "0:1:2:3", "a:1:1", "0:-1:1", "0:4294967296:1", "0::1", "@1:2:3"] {
+            assert!(id_map(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -28,14 +28,16 @@ pub(super) fn make(record: Record<'_>, root: &mut Root, stage: Stage<'_>) -> Res
     let source = body.string().ok_or(broken)?;
     let target = body.string().ok_or(broken)?;
     if flags & option::BIND != 0 {
-        return bind(root, Tree::open(stage, index, Fd::CWD, source, false)?, target, index);
+        bind(root, Tree::open(stage, index, Fd::CWD, source, false)?, target, index)?;
+        return found(root, target, index);
     }
     let in_dev = target.to_bytes().starts_with(b"dev/");
     let name = if in_dev { target } else { PASSING };
     match root.node(name, mode, major, minor) {
         Ok(()) => {}
         Err(Errno::EPERM) => {
-            return bind(root, Tree::open(stage, index, Fd::CWD, source, false)?, target, index);
+            bind(root, Tree::open(stage, index, Fd::CWD, source, false)?, target, index)?;
+            return found(root, target, index);
         }
         Err(errno) => return Err(failed(Call::Mknod, index)(errno)),
     }
@@ -43,17 +45,25 @@ pub(super) fn make(record: Record<'_>, root: &mut Root, stage: Stage<'_>) -> Res
         root.own(name, uid, gid).map_err(failed(Call::Fchownat, index))?;
     }
     if in_dev {
-        return Ok(());
+        return found(root, target, index);
     }
     let node = root.open_file(name, sys::O_PATH).map_err(failed(Call::Openat2, index))?;
     bind(root, Tree::open(stage, index, node.borrow(), c"", false)?, target, index)?;
     root.remove(name).map_err(failed(Call::Unlink, index))
 }
 
+/// Masks will need the null device, and no other one.
+fn found(root: &mut Root, target: &CStr, index: u16) -> Result<(), Fault> {
+    match target.to_bytes() {
+        b"dev/null" => root.null().map(drop).map_err(failed(Call::Openat2, index)),
+        _ => Ok(()),
+    }
+}
+
 /// Binds one node on a file that is made for it.
 fn bind(root: &mut Root, mut node: Tree<'_>, target: &CStr, index: u16) -> Result<(), Fault> {
     node.set(sys::MS_NOSUID | sys::MS_NOEXEC)?;
-    let onto = root.file_target(target).map_err(failed(Call::Open, index))?;
+    let onto = root.file_target(target, false).map_err(failed(Call::Open, index))?;
     node.attach(onto.borrow())?;
     root.mounted();
     Ok(())

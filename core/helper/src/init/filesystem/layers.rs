@@ -8,6 +8,7 @@
 
 use core::ffi::CStr;
 
+use super::source::attributes;
 use super::tree::Stage;
 use crate::monitor::number::decimal;
 use crate::plan::option;
@@ -81,9 +82,8 @@ pub(super) fn mount<'p>(
     if flags & option::VOLATILE != 0 {
         options.push(b",volatile")?;
     }
-    let read_only = if flags & option::READ_ONLY != 0 { sys::MS_RDONLY } else { 0 };
     let made = |options: &Options| {
-        let flags = sys::MS_NODEV | read_only;
+        let flags = attributes(flags | option::NODEV);
         sys::mount(c"overlay", c"../tree", c"overlay", flags, options.text()?)
     };
     match made(&options) {

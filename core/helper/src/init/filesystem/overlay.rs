@@ -7,6 +7,7 @@
 
 use core::ffi::CStr;
 
+use super::source::attributes;
 use super::tree::{Stage, Tree};
 use super::{failed, layers};
 use crate::fault::{Call, Fault, Step};
@@ -168,7 +169,7 @@ fn detached(
         sys::fsconfig_flag(fs, c"userxattr").map_err(config())?;
     }
     sys::fsconfig_create(fs).map_err(config())?;
-    let read_only = if flags & option::READ_ONLY != 0 { sys::MOUNT_ATTR_RDONLY } else { 0 };
     // Device nodes in a layer cannot be opened.
-    sys::fsmount(fs, sys::MOUNT_ATTR_NODEV | read_only).map_err(failed(Call::Fsmount, index))
+    let attributes = attributes(flags | option::NODEV);
+    sys::fsmount(fs, attributes).map_err(failed(Call::Fsmount, index))
 }

@@ -6,6 +6,7 @@
 
 use core::ffi::CStr;
 
+use super::kernel::Kernel;
 use crate::sys::{self, BorrowedFd, Errno, Fd, Result};
 
 /// Longest path, with its NUL (limits.h, PATH_MAX).
@@ -20,6 +21,8 @@ pub(super) struct Root {
     last: Option<Parent>,
     /// The container's own null device, once it was asked for.
     null: Option<Fd>,
+    /// Its /proc and /sys.
+    pub(super) kernel: Kernel,
 }
 
 /// An open directory and its path from the root.
@@ -35,7 +38,7 @@ const PARENT_MAX: usize = 64;
 
 impl Root {
     pub(super) const fn adopt(fd: Fd) -> Root {
-        Root { fd, last: None, null: None }
+        Root { fd, last: None, null: None, kernel: Kernel::new() }
     }
 
     pub(super) const fn borrow(&self) -> BorrowedFd {
@@ -47,12 +50,17 @@ impl Root {
         self.last = None;
     }
 
-    /// The container's null device: what was made in its own `/dev`.
+    /// The container's null device: what was made in its own `/dev`. First
+    /// asked for when it is made, before anything can be in its place.
     pub(super) fn null(&mut self) -> Result<BorrowedFd> {
+        const NULL: (u32, u32) = (1, 3);
         if self.null.is_none() {
-            let fd = sys::open_in_root(self.borrow(), c"dev/null", sys::O_PATH)?;
-            if sys::stat(fd.borrow())?.mode & sys::S_IFMT != sys::S_IFCHR {
-                return Err(Errno::EINVAL);
+            let flags = sys::O_PATH | sys::O_NOFOLLOW;
+            let fd = sys::open_in_root(self.borrow(), c"dev/null", flags)?;
+            let stat = sys::stat(fd.borrow())?;
+            // Only both together tell: other files may have such a number too.
+            if stat.mode & sys::S_IFMT != sys::S_IFCHR || stat.device != NULL {
+                return Err(Errno::ENXIO);
             }
             self.null = Some(fd);
         }
@@ -100,8 +108,21 @@ impl Root {
         sys::open(self.borrow(), path, sys::O_PATH | sys::O_DIRECTORY | sys::O_NOFOLLOW, 0)
     }
 
-    /// A file to mount onto; made empty where missing.
-    pub(super) fn file_target(&mut self, path: &CStr) -> Result<Fd> {
+    /// A directory to mount onto; made where missing. Only `in_kernel` may it
+    /// lie in /proc or /sys.
+    pub(super) fn directory_target(&mut self, path: &CStr, in_kernel: bool) -> Result<Fd> {
+        let target = self.directory(path, 0o755)?;
+        if in_kernel { Ok(target) } else { self.kernel.keep_free(target) }
+    }
+
+    /// A file to mount onto; made empty where missing. Only `in_kernel` may it
+    /// lie in /proc or /sys.
+    pub(super) fn file_target(&mut self, path: &CStr, in_kernel: bool) -> Result<Fd> {
+        let target = self.file_or_empty(path)?;
+        if in_kernel { Ok(target) } else { self.kernel.keep_free(target) }
+    }
+
+    fn file_or_empty(&mut self, path: &CStr) -> Result<Fd> {
         if let Some(fd) = self.existing(path)? {
             return Ok(fd);
         }

@@ -86,10 +86,21 @@ fn bind<'p>(
             Err(errno) => return Err(failed(Call::MountSetattr, index)(errno)),
         }
     }
-    let bits = [(option::READ_ONLY, sys::MS_RDONLY), (option::NODEV, sys::MS_NODEV)];
-    let set = bits.iter().filter(|(bit, _)| flags & bit != 0).fold(0, |set, (_, flag)| set | flag);
+    let set = attributes(flags);
     if set != 0 {
         tree.set(set)?;
     }
     Ok(tree)
+}
+
+/// The `MS_…` flags of a bind's or an overlay's options. Attributes of a mount
+/// have the same numbers (mount_setattr(2)).
+pub(super) fn attributes(options: u32) -> u64 {
+    let bits = [
+        (option::READ_ONLY, sys::MS_RDONLY),
+        (option::NODEV, sys::MS_NODEV),
+        (option::NOSUID, sys::MS_NOSUID),
+        (option::NOEXEC, sys::MS_NOEXEC),
+    ];
+    bits.iter().filter(|(bit, _)| options & bit != 0).fold(0, |set, (_, flag)| set | flag)
 }

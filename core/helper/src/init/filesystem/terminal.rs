@@ -23,7 +23,7 @@ pub(super) fn open(
     let terminal = other_end(plan, &master)?;
 
     let tree = Tree::open(stage, none, terminal.borrow(), c"", false)?;
-    let console = root.file_target(c"dev/console").map_err(failed(Call::Openat2, none))?;
+    let console = root.file_target(c"dev/console", false).map_err(failed(Call::Openat2, none))?;
     tree.attach(console.borrow())?;
 
     sys::send(monitor, b"t", [Some(master.borrow()), None]).map_err(failed(Call::Send, none))?;

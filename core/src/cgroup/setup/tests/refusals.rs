@@ -54,6 +54,24 @@ fn a_container_root_that_holds_processes_hands_nothing_down() {
 }
 
 #[test]
+fn processor_time_that_nobody_counts_cannot_be_limited() {
+    let machine = Machine::new()
+        .mount("v2", "/", "cgroup2", "rw")
+        .group("v2", "", "memory pids", None, "")
+        .own("0::/");
+    let limits = Limits { cpu_time: true, ..Limits::default() };
+    let message =
+        format!("limits.cpu_time cannot be enforced: access({:?}, W_OK)", machine.dir("v2"));
+    let error = machine.choose(&limits).unwrap_err();
+    assert_eq!((error.kind(), error.stage()), (ErrorKind::Denied, Stage::Cgroup));
+    assert!(error.message().starts_with(&message), "{error}");
+    assert!(machine.choose(&Limits::default()).unwrap().groups.is_none());
+    // Every v2 group counts it, whatever controllers it has.
+    assert!(rootless().choose(&limits).unwrap().groups.v2.is_some());
+    assert!(hybrid().choose(&limits).unwrap().groups.v2.is_some());
+}
+
+#[test]
 fn a_closed_hierarchy_is_an_error_only_for_asked_limits() {
     let machine = Machine::new()
         .mount("v2", "/", "cgroup2", "rw")
