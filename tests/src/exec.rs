@@ -3,7 +3,23 @@
 use libctr::spec::{ExecSpec, IdMap, RunSpec, UserNamespace};
 use libctr::{Container, Error, ErrorKind, Exec, Outcome, RunOptions, Stage, Stdio};
 
-use crate::{Fixture, PATIENCE};
+use crate::{Fixture, PATIENCE, lacks};
+
+/// A fixture for programs in containers. Where the kernel lacks pidfds that can
+/// be opened, it is checked that this is said, and there is none.
+#[must_use]
+pub fn fixture() -> Option<Fixture> {
+    let fixture = crate::fixture()?;
+    if !lacks("pidfd_open") {
+        return Some(fixture);
+    }
+    let container = running(&fixture, |_| {});
+    let (kind, stage, _, text) = refusal(&container, &probe(&["uid"]));
+    assert_eq!((kind, stage), (ErrorKind::Unsupported, Stage::Launch), "{text}");
+    assert!(text.ends_with("; programs can be executed in running containers from Linux 5.3 on"));
+    end(&container);
+    None
+}
 
 /// The probe as another program.
 pub fn probe(words: &[&str]) -> ExecSpec {
@@ -61,7 +77,9 @@ pub fn end(container: &Container) {
 /// caller is root, and with a user namespace.
 pub fn kinds(fixture: &Fixture, words: &[&str]) -> Vec<RunSpec> {
     let mut kinds = vec![fixture.probe(words)];
-    if nix::unistd::geteuid().is_root() {
+    // Mounts with the ids of other maps need the calls that make mounts by
+    // descriptor.
+    if nix::unistd::geteuid().is_root() && !lacks("mount_setattr") {
         let mut mapped = fixture.probe(words);
         let maps = vec![IdMap { container: 0, host: 700_000, size: 65_536 }];
         mapped.security.user_namespace =

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::skip::is_root;
+
 /// How long a group may be empty and there: its owner is about to remove it.
 const EMPTY: Duration = Duration::from_secs(5);
 
@@ -109,23 +111,23 @@ fn mounts(directory: &Path) -> BTreeSet<String> {
 }
 
 /// Programs with the mark in their environment, and helpers that have a file
-/// of the fixture open. A helper shows its files to root alone: to others it is
-/// one if it is a child of this process, or if a container says so.
+/// of the fixture open. A helper shows its files to root alone; others see that
+/// it holds a container's lock.
 pub(crate) fn processes(directory: &Path, mark: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let (children, named) = (children(), helpers(&directory.join("run/containers")));
+    if !is_root() {
+        found.extend(locked(&directory.join("run/containers")));
+    }
     for pid in numbers("/proc") {
         let of = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let marked = of("environ").split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes());
-        let has_file = || match fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(files) => files.flatten().any(|file| {
-                fs::read_link(file.path()).is_ok_and(|target| target.starts_with(directory))
-            }),
-            Err(_) => children.contains(&pid) || named.contains(&pid),
+        let has_file = || {
+            names(Path::new(&format!("/proc/{pid}/fd"))).iter().any(|number| {
+                fs::read_link(format!("/proc/{pid}/fd/{number}"))
+                    .is_ok_and(|target| target.starts_with(directory))
+            })
         };
-        // A zombie is no process any more.
-        let is_dead = || of("cmdline").is_empty();
-        if marked || (of("comm") == b"libctr\n" && has_file() && !is_dead()) {
+        if marked || (of("comm") == b"libctr\n" && has_file()) {
             let arguments = String::from_utf8_lossy(&of("cmdline")).replace('\0', " ");
             found.push(format!("{pid} {arguments}"));
         }
@@ -133,14 +135,15 @@ pub(crate) fn processes(directory: &Path, mark: &str) -> Vec<String> {
     found
 }
 
-/// The helpers that the containers of a run directory name.
-fn helpers(containers: &Path) -> BTreeSet<i32> {
-    let helper = |id: &String| {
-        let json = fs::read(containers.join(id).join("status.json")).ok()?;
-        let pids: serde_json::Value = serde_json::from_slice(&json).ok()?;
-        i32::try_from(pids["helper"].as_i64()?).ok()
+/// Containers whose lock is held: by their helper, wherever it is.
+fn locked(containers: &Path) -> Vec<String> {
+    let is_locked = |id: &String| {
+        let lock = fs::File::open(containers.join(id).join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
     };
-    names(containers).iter().filter_map(helper).collect()
+    // Those that are being made have no lock to spare.
+    let made = names(containers).into_iter().filter(|id| !id.starts_with('.'));
+    made.filter(is_locked).map(|id| format!("0 helper of {id}")).collect()
 }
 
 /// All groups of containers on this machine.

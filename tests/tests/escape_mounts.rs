@@ -56,11 +56,13 @@ fn targets_in_a_volume_that_another_container_swaps_stay_inside() {
     for _ in 0..runs(500) {
         let mut spec = fixture.probe(&["mounts"]);
         spec.mounts.push(writable(&volume, "/v"));
+        // Inside, where the link leads to is another directory.
+        spec.mounts.push(Mount::tmpfs(&victim));
         spec.mounts.push(Mount::bind(&source, "/v/a/directory"));
         spec.mounts.push(Mount::bind(source.join("file"), "/v/a/deep/file"));
         spec.mounts.push(Mount::tmpfs("/v/b/memory"));
-        // A link that leads to nothing inside, or that comes in between, is an
-        // error; nothing else may happen.
+        // A name that is another one between two steps is an error; nothing
+        // else may happen.
         match fixture.try_start(&spec) {
             Ok(container) => {
                 let output = container.output(b"", &spec.limits).expect("output");

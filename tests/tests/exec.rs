@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use libctr::spec::{ExecSpec, Mount, RunSpec, UserNamespace};
+use libctr::spec::{ExecSpec, Mount, RunSpec, Seccomp, UserNamespace};
 use libctr::{Container, ErrorKind, RunOptions, Stage, Stdio};
-use libctr_tests::exec::{answer, ask, end, kinds, probe, refusal, running, try_exec};
-use libctr_tests::{Fixture, PATIENCE, fixture, until};
+use libctr_tests::exec::{answer, ask, end, fixture, kinds, probe, refusal, running, try_exec};
+use libctr_tests::{Fixture, PATIENCE, until};
 
 /// What the container's own program answers, then the container.
 fn with_answer(fixture: &Fixture, spec: &RunSpec, marker: &str) -> (Container, String) {
@@ -201,7 +202,8 @@ fn passwd_is_read_as_it_is_now_and_never_hangs() {
 #[test]
 fn capability_sets_are_those_of_a_start() {
     let Some(fixture) = fixture() else { return };
-    let questions = ["capabilities", ",", "no_new_privs", ",", "umask", ",", "signals"];
+    let questions =
+        ["capabilities", ",", "seccomp", ",", "no_new_privs", ",", "umask", ",", "signals"];
     for user in [None, Some("33")] {
         for mut spec in
             kinds(&fixture, &[&questions[..], &[",", "say", "END", ",", "forever"]].concat())
@@ -294,8 +296,7 @@ fn terminal_is_of_the_containers_own_and_controls_the_program() {
         let ids: Vec<&str> = lines[3].split(' ').collect();
         assert_eq!((ids[1], ids[2], ids[3]), ("0", ids[0], ids[0]));
         assert_ne!(ids[4], "0");
-        libctr::container::resize_terminal(std::os::fd::AsFd::as_fd(&terminal), 40, 90)
-            .expect("resize");
+        libctr::container::resize_terminal(terminal.as_fd(), 40, 90).expect("resize");
         terminal.write_all(b"x\n").expect("write");
         let mut rest = String::new();
         while let Ok(length @ 1..) = terminal.read(&mut chunk) {
@@ -346,4 +347,34 @@ fn container_that_does_not_run_takes_no_program() {
     assert_eq!((kind, stage), (ErrorKind::NotFound, Stage::State));
     assert!(text.ends_with(" not running"), "{text}");
     assert_eq!(container.wait(Some(Duration::ZERO)).expect("wait").expect("end").signal, Some(9));
+}
+
+#[test]
+fn filter_of_the_container_holds_and_its_listener_is_the_hosts() {
+    let Some(fixture) = fixture() else { return };
+    let profile = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+        [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]});
+    let container = running(&fixture, |spec| {
+        let profile = serde_json::from_value(profile).expect("profile");
+        spec.security.seccomp = Seccomp::Profile(Box::new(profile));
+    });
+    let spec = probe(&["seccomp", ",", "mkdir", "/tmp/new", ",", "say", "end"]);
+    let exec = try_exec(&container, &spec).expect("exec");
+    let listener = exec.take_seccomp_listener().expect("a listener");
+    assert!(exec.take_seccomp_listener().is_none());
+    let call = libctr_tests::listener::receive(listener.as_fd()).expect("a call");
+    libctr_tests::listener::answer(listener.as_fd(), &call, Err(66)).expect("an answer");
+    let output = exec.output(b"", &spec.limits).expect("output");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2\nerror 66\nend\n");
+    // One that is not executed leaves none, and nobody waits.
+    let none = ExecSpec { args: vec!["/no/such".into()], ..ExecSpec::default() };
+    assert_eq!(refusal(&container, &none).0, ErrorKind::ProgramNotFound);
+    end(&container);
+
+    let container = running(&fixture, |_| {});
+    assert!(ask(&container, &["seccomp"]) == "2");
+    let exec = try_exec(&container, &probe(&["uid"])).expect("exec");
+    assert!(exec.take_seccomp_listener().is_none());
+    assert!(exec.wait(Some(PATIENCE)).expect("wait").expect("end").success());
+    end(&container);
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use libctr::spec::{ExecSpec, Landlock, RunSpec, UserNamespace};
 use libctr::{Container, RunOptions, Stdio};
-use libctr_tests::exec::{end, kinds, probe, try_exec};
-use libctr_tests::{PATIENCE, fixture, probe_path};
+use libctr_tests::exec::{end, fixture, kinds, probe, try_exec};
+use libctr_tests::{PATIENCE, probe_path};
 
 /// How long the hostile program looks.
 const LOOKS: Duration = Duration::from_millis(1500);

@@ -37,6 +37,11 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    #[cfg(fuzzing)]
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.program.to_vec()
+    }
+
     /// Whether somebody has to answer calls.
     pub(super) fn notifies(&self) -> bool {
         self.flags & FLAG_NEW_LISTENER != 0

@@ -194,7 +194,7 @@ mod tests {
     fn wrong_values_are_refused_with_their_path() {
         for (json, text) in [
             ("{}", "args: expected the program and its arguments"),
-            (r#"{"args":["x"],"image":"host"}"#, "unknown field `image`"),
+            (r#"{"args":["x"],"image":"host"}"#, "image: unknown field `image`"),
             (r#"{"args":["x"],"cwd":"tmp"}"#, "cwd: expected an absolute path, found \"tmp\""),
             (r#"{"args":["x"],"umask":"7777"}"#, "umask: expected at most 0777, found 07777"),
             (r#"{"args":["x"],"env":{"A=":"1"}}"#, "env.A=: expected the name of a variable"),

@@ -19,7 +19,7 @@ fn end(bench: &Bench) {
 
 #[test]
 fn program_runs_with_what_the_container_has_and_options_change() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     running(&bench, &["-e", "KEPT=1", "-e", "OTHER=2", "-w", "/usr", "--hostname", "box"]);
     let script = "echo $(hostname) $PWD $KEPT $OTHER $NEW $HOME; id -u";
     let ran = bench.ctrun(&["exec", "one", "sh", "-c", script]);
@@ -47,7 +47,7 @@ fn program_runs_with_what_the_container_has_and_options_change() {
 
 #[test]
 fn words_after_the_program_are_its_own() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     running(&bench, &[]);
     let ran = bench.ctrun(&["exec", "one", "echo", "-n", "-u", "--", "--help"]);
     assert_eq!(ran.good(), "-u -- --help");
@@ -58,7 +58,7 @@ fn words_after_the_program_are_its_own() {
 
 #[test]
 fn code_is_the_programs() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     running(&bench, &[]);
     for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143)] {
         assert_eq!(bench.ctrun(&["exec", "one", "sh", "-c", script]).bad(code), "", "{script}");
@@ -77,7 +77,7 @@ fn code_is_the_programs() {
 
 #[test]
 fn container_that_cannot_take_it_is_told() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let text = bench.ctrun(&["exec", "one", "true"]).bad(125);
     assert_eq!(text, "ctrun: state: container \"one\" does not exist\n");
     running(&bench, &[]);
@@ -97,7 +97,7 @@ fn container_that_cannot_take_it_is_told() {
 
 #[test]
 fn input_is_given_when_asked_for() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     running(&bench, &[]);
     assert_eq!(
         bench.feed("from outside\n", &["exec", "-i", "one", "cat"]).good(),
@@ -109,7 +109,7 @@ fn input_is_given_when_asked_for() {
 
 #[test]
 fn detached_program_goes_on_without_ctrun_and_ends_with_the_container() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     running(&bench, &[]);
     for options in [&["-d"][..], &["-dt"]] {
         let id = bench.ctrun(&[&["exec"], options, &["one", "sleep", "77"]].concat()).good();
@@ -127,7 +127,7 @@ fn detached_program_goes_on_without_ctrun_and_ends_with_the_container() {
 
 #[test]
 fn signals_reach_the_program_and_not_the_container() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     running(&bench, &[]);
     // Until ctrun has heard that it was executed, a signal takes the start back.
     let script = "trap 'exit 9' TERM; sleep 1; echo ready; while :; do sleep 0.02; done";
@@ -145,7 +145,7 @@ fn signals_reach_the_program_and_not_the_container() {
 
 #[test]
 fn terminal_has_the_users_size_and_follows_it() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     running(&bench, &[]);
     let mut user = User::new(33, 101);
     let script = "stty size; tty; echo $TERM; trap 'stty size' WINCH; echo ready; \

@@ -163,7 +163,7 @@ fn tar(name: &[u8]) -> Vec<u8> {
 
 #[test]
 fn hostile_archive_is_refused_in_a_plain_line() {
-    let Some(bench) = Bench::new() else { return };
+    let bench = Bench::new();
     let file = bench.path("hostile.tar");
     let path = file.to_str().expect("path");
     for (name, text) in [
