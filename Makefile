@@ -51,7 +51,7 @@ test-user: ## the behaviour tests and the command line's, as ordinary users (as 
 	$(CARGO) build -p libctr --example hello
 	$(CARGO) test -p libctr-tests -p libctr-cli --no-run --message-format=json \
 	    | sed -n 's/.*"executable":"\([^"]*deps[^"]*\)".*/\1/p' \
-	    | grep -vE '/(old_kernel|host|probe|ctrun|libctr_tests)-[0-9a-f]+$$' >target/user-tests
+	    | grep -vE '/(old_kernel|host|probe|report|ctrun|libctr_tests)-[0-9a-f]+$$' >target/user-tests
 	tests/as-user $$(grep -E '/($(USER_TESTS))' target/user-tests)
 	tests/as-user --single $$(grep -E '/($(SINGLE_TESTS))-' target/user-tests)
 
@@ -85,7 +85,7 @@ test-old-kernel: ## the behaviour tests without the newer system calls (as root)
 	$(CARGO) test -p libctr-tests --no-run --message-format=json \
 	    | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' >target/old-kernel-programs
 	grep -E '/deps/($(OLD_KERNEL_TESTS))' target/old-kernel-programs \
-	    | grep -vE '/(old_kernel|host|probe|libctr_tests|seccomp)-[0-9a-f]+$$' >target/old-kernel-tests
+	    | grep -vE '/(old_kernel|host|probe|report|libctr_tests|seccomp)-[0-9a-f]+$$' >target/old-kernel-tests
 	test -s target/old-kernel-tests
 	cd tests && wrapper=$$(grep '/old_kernel$$' ../target/old-kernel-programs) && status=0; \
 	for calls in $(OLD_KERNELS); do for test in $$(cat ../target/old-kernel-tests); do \

@@ -21,11 +21,8 @@ mod join;
 #[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod message;
 mod monitor;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "shared with the host, which uses the other half"
-)]
+mod numbered;
+#[allow(dead_code, reason = "shared with the host, which uses the other half")]
 mod plan;
 mod probe;
 mod sys;

@@ -13,6 +13,7 @@
 
 mod view;
 
+#[allow(unused_imports, reason = "the program names fewer of them than the host")]
 pub use view::{Body, Plan, Record, Records};
 
 use crate::numbered::numbered;

@@ -41,7 +41,7 @@ pub struct Mount {
     pub mode: Option<u32>,
     /// What else holds in the mount and in all that is mounted below. Empty:
     /// set-user-ID bits and file capabilities have no effect, programs can be
-    /// executed. Devices never work in a mount; [`super::RunSpec::devices`]
+    /// executed. Devices never work in a mount; `devices` of [`super::RunSpec`]
     /// gives them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<MountOption>,

@@ -2,9 +2,10 @@
 
 use libctr::Probe;
 use libctr::probe::{Level, State};
-use libctr_tests::{Fixture, fixture, lacks, outer};
+use libctr_tests::{Fixture, lacks, outer};
 
 use crate::report::Place;
+use crate::root_fixture;
 
 const ENOSYS: u16 = 38;
 const EPERM: u16 = 1;
@@ -29,7 +30,7 @@ fn state(probe: &Probe, name: &str) -> State {
 
 #[test]
 fn newer_call_that_is_refused_is_named_and_containers_still_run() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     if lacks("clone3") {
         return;
     }
@@ -53,7 +54,7 @@ fn newer_call_that_is_refused_is_named_and_containers_still_run() {
 
 #[test]
 fn mount_that_is_refused_is_named_and_nothing_runs() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let probe = behind(&fixture, &["mount"], EPERM);
     for name in ["namespace.mnt", "mount.proc", "mount.sysfs", "overlay"] {
         let finding = probe.finding(name).expect("a finding");
@@ -70,7 +71,7 @@ fn mount_that_is_refused_is_named_and_nothing_runs() {
 
 #[test]
 fn seccomp_that_is_refused_leaves_containers_without_filter() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let probe = behind(&fixture, &["seccomp"], ENOSYS);
     assert_eq!(state(&probe, "seccomp.filter"), State::Missing);
     assert_eq!(state(&probe, "seccomp.notify"), State::Degraded);
@@ -85,7 +86,7 @@ fn seccomp_that_is_refused_leaves_containers_without_filter() {
 
 #[test]
 fn call_that_kills_is_a_finding_and_not_the_end() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     if lacks("clone3") {
         return;
     }
@@ -105,14 +106,14 @@ fn call_that_kills_is_a_finding_and_not_the_end() {
 
 #[test]
 fn call_that_kills_and_that_no_start_makes_harms_nothing() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let probe = outer::killing(&["setns"], || libctr::probe(&fixture.options())).expect("a probe");
     assert_eq!(probe.summary().level, Level::Full);
 }
 
 #[test]
 fn helper_that_is_killed_at_once_is_told_and_nothing_hangs() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     // What it begins with.
     let probe = outer::killing(&["setsid"], || libctr::probe(&fixture.options())).expect("a probe");
     let helper = probe.finding("helper").expect("a finding");
@@ -125,7 +126,7 @@ fn helper_that_is_killed_at_once_is_told_and_nothing_hangs() {
 
 #[test]
 fn filtered_process_and_the_doctor_agree() {
-    let Some(_fixture) = fixture() else { return };
+    let Some(_fixture) = root_fixture() else { return };
     for (call, errno) in [
         ("clone3", ENOSYS),
         ("mount", EPERM),

@@ -1,9 +1,10 @@
 //! The doctor inside containers: libctr's own, with every default.
 
 use libctr::spec::{Mount, RunSpec};
-use libctr_tests::{Fixture, fixture};
+use libctr_tests::Fixture;
 
 use crate::report::{Place, Report};
+use crate::root_fixture;
 
 /// A container of the host's root with the doctor in it.
 fn container(fixture: &Fixture, place: &Place) -> RunSpec {
@@ -24,7 +25,7 @@ fn report(fixture: &Fixture, spec: &RunSpec) -> Report {
 
 #[test]
 fn default_container_of_root_has_no_namespaces_and_says_why() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let place = Place::new();
     let report = report(&fixture, &container(&fixture, &place));
     assert_eq!(report.of("helper").0, "ok");
@@ -38,7 +39,7 @@ fn default_container_of_root_has_no_namespaces_and_says_why() {
 
 #[test]
 fn default_container_of_another_user_says_the_same() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let place = Place::new();
     let mut spec = container(&fixture, &place);
     spec.user = Some("1000:1000".into());
@@ -49,7 +50,7 @@ fn default_container_of_another_user_says_the_same() {
 
 #[test]
 fn container_without_filter_has_user_namespaces_and_no_new_proc() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let place = Place::new();
     let mut spec = container(&fixture, &place);
     spec.security.seccomp = libctr::spec::Seccomp::Unconfined;

@@ -8,7 +8,7 @@ mod report;
 mod users;
 
 use libctr::probe::{Level, State};
-use libctr_tests::{fixture, in_vm, lacks};
+use libctr_tests::{Fixture, as_root, fixture, in_vm, lacks};
 
 /// Abilities that root has on any kernel of these days.
 const USUAL: [&str; 24] = [
@@ -50,9 +50,14 @@ const NEWER: [&str; 8] = [
     "idmap",
 ];
 
+/// For tests in which something is taken away, or everything is there.
+fn root_fixture() -> Option<Fixture> {
+    if as_root() { fixture() } else { None }
+}
+
 #[test]
 fn root_has_everything_and_runs_containers_with_limits() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let probe = libctr::probe(&fixture.options()).expect("a probe");
     let newer = NEWER.iter().filter(|_| !in_vm() && !lacks("clone3"));
     for name in USUAL.iter().chain(newer) {
@@ -86,7 +91,7 @@ fn findings_are_told_once_each_and_bad_ones_say_what_they_mean() {
 
 #[test]
 fn document_for_programs_has_its_keys() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let probe = libctr::probe(&fixture.options()).expect("a probe");
     let document = serde_json::to_value(&probe).expect("a document");
     let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
@@ -101,7 +106,7 @@ fn document_for_programs_has_its_keys() {
 
 #[test]
 fn probe_from_many_threads_leaves_nothing() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = root_fixture() else { return };
     let options = fixture.options();
     std::thread::scope(|scope| {
         for _ in 0..4 {

@@ -1,9 +1,8 @@
 //! Control groups that are read-only, data directories on which no overlay can
 //! be mounted.
 
-use libctr_tests::fixture;
-
 use crate::report::Place;
+use crate::root_fixture;
 
 /// All control groups of a mount namespace of its own.
 const READ_ONLY: &str =
@@ -12,7 +11,7 @@ const READ_ONLY: &str =
 
 #[test]
 fn groups_that_are_read_only_cannot_be_limited_and_containers_run_without() {
-    let Some(_fixture) = fixture() else { return };
+    let Some(_fixture) = root_fixture() else { return };
     let place = Place::new();
     let report = place.script(&["unshare", "--mount"], READ_ONLY).agrees();
     assert_eq!(report.level(), "without_limits");
@@ -29,7 +28,7 @@ fn groups_that_are_read_only_cannot_be_limited_and_containers_run_without() {
 
 #[test]
 fn groups_that_can_be_written_can_be_limited() {
-    let Some(_fixture) = fixture() else { return };
+    let Some(_fixture) = root_fixture() else { return };
     let place = Place::new();
     let report = place.script(&["unshare", "--mount"], "exec \"$@\"").agrees();
     assert_eq!(report.level(), "full");
@@ -48,7 +47,7 @@ fn on(kind: &str) -> String {
 
 #[test]
 fn data_directory_on_an_overlay_takes_no_overlay() {
-    let Some(_fixture) = fixture() else { return };
+    let Some(_fixture) = root_fixture() else { return };
     let place = Place::new();
     let report = place.script(&["unshare", "--mount"], &on("overlay")).agrees();
     let (state, detail) = report.of("overlay.on_data_directory");
@@ -58,7 +57,7 @@ fn data_directory_on_an_overlay_takes_no_overlay() {
 
 #[test]
 fn data_directory_in_memory_takes_an_overlay() {
-    let Some(_fixture) = fixture() else { return };
+    let Some(_fixture) = root_fixture() else { return };
     let place = Place::new();
     let report = place.script(&["unshare", "--mount"], &on("tmpfs")).agrees();
     assert_eq!(report.of("overlay.on_data_directory").0, "ok");
@@ -66,7 +65,7 @@ fn data_directory_in_memory_takes_an_overlay() {
 
 #[test]
 fn directories_that_are_read_only_are_told() {
-    let Some(_fixture) = fixture() else { return };
+    let Some(_fixture) = root_fixture() else { return };
     let place = Place::new();
     let script = "own=${2%/run}; mount -t tmpfs -o ro t \"$own\"; exec \"$@\"";
     let report = place.script(&["unshare", "--mount"], script).agrees();
@@ -82,7 +81,7 @@ fn directories_that_are_read_only_are_told() {
 
 #[test]
 fn memory_that_cannot_be_executed_is_done_without() {
-    let Some(_fixture) = fixture() else { return };
+    let Some(_fixture) = root_fixture() else { return };
     let place = Place::new();
     let script = "test ! -e /proc/sys/vm/memfd_noexec || echo 2 > /proc/sys/vm/memfd_noexec; \
                   exec \"$@\"";

@@ -1,4 +1,4 @@
-//! Runs the program `doctor` (`src/bin/doctor.rs`), and holds what it says
+//! Runs the program `report` (`src/bin/report.rs`), and holds what it says
 //! against what it then could do.
 
 use std::fs;
@@ -24,7 +24,7 @@ impl Place {
             .expect("directory");
         open(dir.path());
         for (from, to) in
-            [(Path::new(env!("CARGO_BIN_EXE_doctor")), "doctor"), (probe_path(), "program")]
+            [(Path::new(env!("CARGO_BIN_EXE_report")), "doctor"), (probe_path(), "program")]
         {
             let to = dir.path().join(to);
             fs::copy(from, &to).expect("copy");

@@ -9,6 +9,8 @@ use crate::sys::{self, Errno, Fd};
 
 /// `nosuid`, `nodev`, `noexec`, as a container has the kernel's file systems.
 const QUIET: u64 = 2 | 4 | 8;
+/// MOUNT_ATTR_RDONLY.
+const READ_ONLY: u64 = 1;
 
 pub(super) fn private(_: Plan<'static>) -> Tried {
     let flags = sys::MS_REC | sys::MS_PRIVATE;
@@ -32,7 +34,7 @@ pub(super) fn by_descriptor(plan: Plan<'static>) -> Tried {
     let target = sys::open(Fd::CWD, stage(plan)?, flags, 0).map_err(refused(Call::Open))?;
     sys::move_mount(mount.borrow(), target.borrow()).map_err(refused(Call::MoveMount))?;
     let tree = sys::open_tree(Fd::CWD, stage(plan)?, true).map_err(refused(Call::OpenTree))?;
-    sys::mount_setattr(tree.borrow(), sys::MS_RDONLY)
+    sys::mount_setattr(tree.borrow(), READ_ONLY)
         .map(|()| 0)
         .map_err(refused(Call::MountSetattr))
 }

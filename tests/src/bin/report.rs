@@ -2,7 +2,7 @@
 //! that take something away from a whole process.
 //!
 //! ```text
-//! doctor RUN DATA PROGRAM      PROGRAM ends with 0 when it is told "hostname"
+//! report RUN DATA PROGRAM      PROGRAM ends with 0 when it is told "hostname"
 //! ```
 //!
 //! Prints one JSON object: `probe` is the probe's own document, `run` and
