@@ -104,12 +104,16 @@ fn maps_of_many_ranges_are_exact_or_refused() {
     // Refused without them: `old_kernel::ids_of_a_map_are_refused_without_mount_setattr`.
     let there = !lacks("mount_setattr") && !lacks("fsopen");
     let Some(fixture) = fixture().filter(|_| there && as_root()) else { return };
+    let root = fixture.rootfs("root");
     let maps = |count: u32| -> Vec<IdMap> {
         let map = |id| IdMap { container: id, host: 1000 + 2 * id, size: 1 };
         (0..count).map(map).collect()
     };
     let with = |count| {
         let mut spec = fixture.probe(&["read", "/proc/self/uid_map"]);
+        // What cannot be shown with other ids is copied, but not the host.
+        spec.rootfs = Some(root.clone());
+        spec.mounts.clear();
         spec.security.user_namespace =
             UserNamespace::Map { uid_maps: maps(count), gid_maps: maps(count) };
         spec

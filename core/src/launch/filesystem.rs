@@ -40,8 +40,17 @@ const MASKED: [&str; 12] = [
 /// Masked as well, but deeper.
 const MASKED_DEVICES: [&str; 2] = ["sys/devices/virtual/powercap", "proc/config.gz"];
 
-/// Paths that a container sees and cannot write.
-const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
+/// Paths that a container sees and cannot write: those of container engines,
+/// and two more that root could write where the kernel has them.
+const READ_ONLY: [&str; 7] = [
+    "proc/bus",
+    "proc/dynamic_debug",
+    "proc/fs",
+    "proc/irq",
+    "proc/mtrr",
+    "proc/sys",
+    "proc/sysrq-trigger",
+];
 
 /// What the root is put together from.
 pub(super) struct Root<'a> {
