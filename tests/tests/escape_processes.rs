@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use libctr::Container;
 use libctr::spec::{Network, RunSpec, Seccomp};
-use libctr_tests::{Fixture, fixture, helper, probe_path, program, runs};
+use libctr_tests::{Fixture, as_root, fixture, helper, is_root, probe_path, program, runs};
 
 const NOBODY: u32 = 65_534;
 
@@ -49,7 +49,9 @@ fn init_cannot_be_traced_nor_looked_into() {
     let mut spec = unconfined(&fixture, &words);
     spec.security.capabilities.add.push("SYS_PTRACE".into());
     let answer = fixture.answer(&spec);
-    assert!(answer.starts_with("traced\n"), "{answer}");
+    // In a user namespace that right does not reach a program from outside.
+    let begin = if is_root() { "traced\n" } else { "error 1\n" };
+    assert!(answer.starts_with(begin), "{answer}");
     for line in ["CapPrm:\t0000000000000020", "CapEff:\t0000000000000020", "NoNewPrivs:\t1"] {
         assert!(answer.contains(line), "{answer}");
     }
@@ -85,7 +87,7 @@ fn opened_by(user: u32, pid: i32) -> String {
 
 #[test]
 fn other_users_of_the_host_see_nothing_of_a_container() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     for init in [true, false] {
         let mut spec = fixture.probe(&["line"]);
         spec.init = init;
@@ -134,7 +136,7 @@ fn seen_of_starts(fixture: &Fixture, user: u32, enough: impl Fn(&str) -> bool) -
 
 #[test]
 fn container_in_its_start_shows_nothing_to_the_user_it_will_have() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     // Before it executes, it has descriptors of the host, and has changed to
     // the user already.
     assert_eq!(seen_of_starts(&fixture, NOBODY, |_| false), "");
@@ -159,7 +161,7 @@ fn abstract_sockets_of_the_host_are_reached_with_its_network_only() {
 
 #[test]
 fn library_listens_on_no_abstract_socket() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let container = fixture.start(&fixture.probe(&["line"]));
     let mine = [std::process::id().to_string(), helper(&container).to_string()];
     let named = fs::read_to_string("/proc/net/unix").expect("sockets");

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio as Streams};
 
 use libctr::spec::{Mount, RunSpec, Seccomp};
 use libctr::{Container, RunOptions, Stdio};
-use libctr_tests::{Fixture, fixture, skip, until};
+use libctr_tests::{Fixture, as_root, fixture, skip, until};
 use nix::pty::{OpenptyResult, openpty};
 
 /// A terminal as the caller's: the controlling one of a session.
@@ -83,7 +83,7 @@ fn terminal_of_the_caller_takes_no_input_and_is_not_taken_over() {
 
 #[test]
 fn terminal_of_the_caller_takes_input_of_who_has_every_right() {
-    let Some(fixture) = fixture() else { return };
+    let Some(fixture) = fixture().filter(|_| as_root()) else { return };
     let session = Session::new(true);
     let mut spec = fixture.probe(&["input", ",", "steal", "1"]);
     spec.security.seccomp = Seccomp::Unconfined;

@@ -24,7 +24,7 @@ pub(super) struct Files {
     /// An empty file system in memory: TARGET[:size=64m,mode=1777,ro,noexec]
     #[arg(long, value_name = "TARGET", value_parser = tmpfs)]
     tmpfs: Vec<Mount>,
-    /// A device of the host, or all below a directory: HOST[:CONTAINER][:rwm]
+    /// A device of the host, or all below a directory: `HOST[:CONTAINER][:rwm]`
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<HostDevice>,
     /// Make the root read-only
