@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 
-use libctr::{ErrorKind, RunOptions, Stage, Stdio};
+use libctr::{RunOptions, Stage, Stdio};
 use libctr_tests::fixture;
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -50,16 +50,13 @@ fn working_directory_through_a_descriptor_is_refused() {
         let path = format!("/proc/self/fd/{number}");
         let error = start(path.clone(), Stdio::Null).expect_err("a directory of the host");
         assert_eq!(error.stage(), Stage::Chdir, "{error}");
-        assert!(matches!(error.errno(), Some(2 | 13 | 20)), "{path}: {error}");
+        assert!(matches!(error.errno(), Some(2 | 13 | 20 | 40)), "{path}: {error}");
     }
     // Not even one that the caller gives.
     let root = File::open(fixture.path()).expect("directory");
     let error = start("/proc/self/fd/0".into(), Stdio::Fd(root.into())).expect_err("outside");
-    assert_eq!(
-        (error.stage(), error.kind(), error.errno()),
-        (Stage::Chdir, ErrorKind::NotFound, Some(2))
-    );
-    let text = "chdir: chdir(\"/proc/self/fd/0\"): ENOENT (No such file or directory)";
+    assert_eq!((error.stage(), error.errno()), (Stage::Chdir, Some(40)));
+    let text = "chdir: chdir(\"/proc/self/fd/0\"): ELOOP (Too many symbolic links encountered)";
     assert!(error.to_string().starts_with(text), "{error}");
 
     let inside = start("/proc/self".into(), Stdio::Null).expect("a directory of the container");
