@@ -14,7 +14,7 @@ VM_USER_TESTS ?= wait|deadline|cgroup|sweep|rootless|rootless_images|host_root
 # Those that `make test-user` runs as a user with subordinate ids and as one
 # without.
 USER_TESTS ?= .
-SINGLE_TESTS ?= rootless|rootless_images|host_root|sandbox|process|streams
+SINGLE_TESTS ?= rootless|rootless_images|host_root|sandbox|streams
 # System calls that `make test-old-kernel` takes away, a set at a time, and the
 # tests that run without them (all take 4 minutes for each set). Those of the
 # filter of system calls would see the one that takes them away.
