@@ -61,6 +61,8 @@ pub mod probe;
 #[doc(hidden)]
 pub mod fuzzing;
 
+mod proc;
+
 mod tree;
 
 #[allow(unsafe_code, reason = "the place for system calls that crate nix does not wrap")]

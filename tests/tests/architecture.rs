@@ -6,15 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module of `core/src` may name with `crate::`, besides `error`.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("error", &[]),
     ("sys", &[]),
+    ("proc", &["sys"]),
     ("tree", &["sys"]),
     ("spec", &[]),
     ("image", &["sys", "tree", "userns"]),
-    ("sandbox", &["sys", "tree", "userns"]),
+    ("sandbox", &["proc", "sys", "tree", "userns"]),
     ("process", &["spec", "sys"]),
-    ("cgroup", &["sys", "wait"]),
+    ("cgroup", &["proc", "sys", "wait"]),
     ("wait", &[]),
     ("state", &["cgroup", "spec", "sys", "tree", "userns", "wait"]),
     ("helper", &["sys"]),
@@ -26,6 +27,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "container",
             "helper",
             "image",
+            "proc",
             "process",
             "runtime",
             "sandbox",
@@ -37,7 +39,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
         ],
     ),
     ("container", &["cgroup", "helper", "launch", "runtime", "spec", "state", "sys", "wait"]),
-    ("probe", &["cgroup", "helper", "runtime", "spec", "state", "sys", "userns", "wait"]),
+    ("probe", &["cgroup", "helper", "proc", "runtime", "spec", "state", "sys", "userns", "wait"]),
     ("runtime", &["container", "image", "launch", "spec", "state"]),
     ("fuzzing", &["cgroup", "image", "launch", "process"]),
     ("lib", &["container", "error", "launch", "probe", "runtime", "wait"]),

@@ -2,29 +2,23 @@
 //! which groups the calling thread is.
 //!
 //! Host side. Sources: proc_pid_mountinfo(5), cgroups(7) on `/proc/pid/cgroup`.
-//! Both texts are read through `/proc/thread-self`: `/proc/self` is the main
-//! thread, which may have ended or live in another mount namespace. Lines that
-//! do not parse, or whose paths are not UTF-8, are no usable hierarchy.
+//! Lines that do not parse, or whose paths are not UTF-8, are no usable
+//! hierarchy.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use nix::sys::stat::{major, minor, stat};
 use once_cell::sync::OnceCell;
 
-use crate::error::{Error, Result, Stage};
-use crate::sys;
+use crate::error::{Result, Stage};
+use crate::proc;
+use crate::proc::mountinfo::{self, Entry};
 
 mod controller;
 
 pub use controller::Controller;
-
-/// Room for some hundred thousand mounts.
-const MOST: u64 = 64 << 20;
 
 /// One mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +97,7 @@ impl Hierarchies {
 
     /// Reads the mount table anew.
     pub(crate) fn discover() -> Result<Hierarchies> {
-        let text = read_proc("/proc/thread-self/mountinfo")?;
+        let text = mountinfo::read(Stage::Cgroup)?;
         Ok(Hierarchies::parse(&text, Mount::is_visible))
     }
 
@@ -115,16 +109,17 @@ impl Hierarchies {
             None => true,
             Some(old) => old.root != Path::new("/") && new.root == Path::new("/"),
         };
-        for line in text.split(|&byte| byte == b'\n') {
-            let Some((mount, kind, options)) = std::str::from_utf8(line).ok().and_then(parse_mount)
-            else {
+        for entry in mountinfo::entries(text) {
+            // Most are other file systems; look before decoding anything.
+            if !entry.kind.starts_with(b"cgroup") {
                 continue;
-            };
-            match kind {
-                "cgroup2" if better(&mount, found.v2.as_ref()) && is_visible(&mount) => {
+            }
+            let Some((mount, options)) = parse_mount(&entry) else { continue };
+            match entry.kind {
+                b"cgroup2" if better(&mount, found.v2.as_ref()) && is_visible(&mount) => {
                     found.v2 = Some(mount);
                 }
-                "cgroup" => {
+                b"cgroup" => {
                     for controller in controllers(options) {
                         if better(&mount, found.v1.get(&controller)) && is_visible(&mount) {
                             found.v1.insert(controller, mount.clone());
@@ -146,7 +141,7 @@ impl Hierarchies {
     pub(super) fn own(&self) -> Result<Cow<'_, Own>> {
         match &self.own {
             Some(own) => Ok(Cow::Borrowed(own)),
-            None => read_proc("/proc/thread-self/cgroup").map(|text| Cow::Owned(Own::parse(&text))),
+            None => proc::read("cgroup", Stage::Cgroup).map(|text| Cow::Owned(Own::parse(&text))),
         }
     }
 
@@ -166,53 +161,18 @@ fn controllers(list: &str) -> impl Iterator<Item = Controller> {
     })
 }
 
-/// One line of mountinfo: the mount, its file system type, its super options.
-fn parse_mount(line: &str) -> Option<(Mount, &str, &str)> {
-    // Most lines are other file systems; look before decoding anything.
-    let (left, right) = line.split_once(" - ")?;
-    let mut right = right.split(' ');
-    let kind = right.next().filter(|kind| matches!(*kind, "cgroup" | "cgroup2"))?;
-    let options = right.nth(1)?;
-    let mut left = left.split(' ').skip(2);
-    let (major, minor) = left.next()?.split_once(':')?;
+/// The mount of one entry, and its super options.
+fn parse_mount<'t>(entry: &Entry<'t>) -> Option<(Mount, &'t str)> {
+    let (major, minor) = std::str::from_utf8(entry.device).ok()?.split_once(':')?;
     let device = (major.parse().ok()?, minor.parse().ok()?);
-    let root = PathBuf::from(unescape(left.next()?)?);
-    let point = PathBuf::from(unescape(left.next()?)?);
-    (root.is_absolute() && point.is_absolute()).then_some((
-        Mount { point, root, device },
-        kind,
-        options,
-    ))
+    let (root, point) = (path(entry.root)?, path(entry.point)?);
+    let options = std::str::from_utf8(entry.options).ok()?;
+    (root.is_absolute() && point.is_absolute()).then_some((Mount { point, root, device }, options))
 }
 
-/// Undoes the octal escapes (`\040` for a space) of the kernel's `seq_path`.
-fn unescape(field: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        match tail.split_at_checked(3) {
-            Some((digits, after)) if first == b'\\' => {
-                let digits = std::str::from_utf8(digits).ok()?;
-                bytes.push(u8::from_str_radix(digits, 8).ok()?);
-                rest = after;
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn read_proc(path: &str) -> Result<Vec<u8>> {
-    let failed = |error| Error::io(Stage::Cgroup, format!("read({path:?})"), error);
-    let file = File::open(path).map_err(failed)?;
-    let file = sys::high(OwnedFd::from(file))
-        .map_err(|errno| Error::sys(Stage::Cgroup, format!("dup of {path:?}"), errno))?;
-    let mut text = Vec::new();
-    File::from(file).take(MOST).read_to_end(&mut text).map_err(failed)?;
-    Ok(text)
+/// A path in UTF-8.
+fn path(field: &[u8]) -> Option<PathBuf> {
+    mountinfo::unescape(field).filter(|path| path.to_str().is_some())
 }
 
 #[cfg(test)]

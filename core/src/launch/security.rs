@@ -6,6 +6,7 @@ use oci_spec::runtime::Capability;
 
 use crate::error::{Error, Result, Stage};
 use crate::helper::plan::Plan;
+use crate::proc;
 use crate::process::Process;
 use crate::spec::{RunSpec, capability};
 use crate::userns::Users;
@@ -113,10 +114,12 @@ fn named(names: &[String]) -> Result<u64> {
 
 /// What the host itself may hand on: a bounding set cannot grow.
 fn ours() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/thread-self/status")
-        .map_err(|error| Error::io(Stage::User, "read(\"/proc/thread-self/status\")", error))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
-    let set = line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    let status = proc::read("status", Stage::User)?;
+    // The name of the thread, which is another line, may be any bytes.
+    let mut lines = status.split(|byte| *byte == b'\n');
+    let digits = lines.find_map(|line| line.strip_prefix(b"CapBnd:"));
+    let digits = digits.and_then(|digits| str::from_utf8(digits).ok());
+    let set = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
     set.ok_or_else(|| Error::invalid(Stage::User, "/proc/thread-self/status has no CapBnd line"))
 }
 

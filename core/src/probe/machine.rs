@@ -12,6 +12,8 @@ use nix::sys::utsname::uname;
 
 use super::Finding;
 use super::settings;
+use crate::error::Stage;
+use crate::proc::mountinfo::{self, Entry};
 use crate::{sys, userns};
 
 /// What is known about the machine.
@@ -140,11 +142,10 @@ fn read_log() -> Result<(), Errno> {
 
 /// Mounts that hide a part of `/proc` or `/sys` (mount_namespaces(7)).
 fn covered() -> Vec<String> {
-    let text = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
-    let hides = |line: &str| {
-        let (left, right) = line.split_once(" - ")?;
-        let point = left.split(' ').nth(4)?;
-        let kind = right.split(' ').next()?;
+    let table = mountinfo::read(Stage::Rootfs).unwrap_or_default();
+    let hides = |entry: Entry<'_>| {
+        let point = std::str::from_utf8(entry.point).ok()?;
+        let kind = std::str::from_utf8(entry.kind).ok()?;
         let inside = point.starts_with("/proc/") || point.starts_with("/sys/");
         let usual = matches!(
             kind,
@@ -165,7 +166,7 @@ fn covered() -> Vec<String> {
         // The parts that an engine makes read-only are mounts of proc itself.
         (inside && !usual && point != "/sys/fs/cgroup").then(|| point.to_owned())
     };
-    text.lines().filter_map(hides).collect()
+    mountinfo::entries(&table).filter_map(hides).collect()
 }
 
 #[cfg(test)]

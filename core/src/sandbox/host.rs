@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{UpperDirectory, View};
+use crate::error::Stage;
+use crate::proc::mountinfo;
 
 /// Directories of the host that a container does not see: users' data, run
 /// time state, and file systems that come and go. They appear empty.
@@ -60,7 +62,7 @@ const KERNEL_FILE_SYSTEMS: [&str; 24] = [
 /// and even if it is made only later.
 pub(super) fn look(root: &Path, also: &[&Path]) -> (Vec<UpperDirectory>, Vec<View>) {
     let hidden = hidden(root, also);
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = mountinfo::read(Stage::Rootfs).unwrap_or_default();
     let views = submounts(&mounts).filter_map(|path| {
         let relative = path.strip_prefix("/").unwrap_or(&path);
         if hidden.iter().any(|(hidden, _)| relative.starts_with(hidden)) || !path.is_dir() {
@@ -151,16 +153,14 @@ fn hide(root: &Path, path: &Path, later: bool, prepared: &mut Vec<UpperDirectory
 
 /// Mount points of disk file systems below `/`, in mount order
 /// (proc_pid_mountinfo(5)).
-fn submounts(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
-    mountinfo.lines().filter_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let point = before.split(' ').nth(4)?;
-        let kind = after.split(' ').next()?;
-        if point == "/" || KERNEL_FILE_SYSTEMS.contains(&kind) || point.contains('\\') {
+fn submounts(table: &[u8]) -> impl Iterator<Item = PathBuf> {
+    mountinfo::entries(table).filter_map(|entry| {
+        let kernel = KERNEL_FILE_SYSTEMS.iter().any(|kind| kind.as_bytes() == entry.kind);
+        if entry.point == b"/" || kernel || entry.point.contains(&b'\\') {
             return None;
         }
-        let kernel = ["/proc", "/sys", "/dev"].iter().any(|top| Path::new(point).starts_with(top));
-        (!kernel).then(|| PathBuf::from(point))
+        let point = entry.path()?;
+        (!["/proc", "/sys", "/dev"].iter().any(|top| point.starts_with(top))).then_some(point)
     })
 }
 
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn submounts_are_disks_below_the_root_only() {
-        let mountinfo = "\
+        let mountinfo = b"\
 22 1 254:0 / / rw - ext4 /dev/vda rw
 23 22 0:5 / /proc rw - proc proc rw
 24 22 8:1 / /usr rw - xfs /dev/sda1 rw

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use super::host::{hidden, prepare};
 use super::{Piece, View};
+use crate::error::Stage;
+use crate::proc::mountinfo;
 
 /// What the container has of its own.
 const OWN: [&str; 6] = ["proc", "sys", "dev", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
@@ -31,8 +33,8 @@ struct Taker<'a> {
 
 /// Takes `root` apart; `also` is hidden besides what always is.
 pub(super) fn take(root: &Path, also: &[&Path]) -> Vec<Piece> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    take_with(root, also, mount_points(&mountinfo))
+    let table = mountinfo::read(Stage::Rootfs).unwrap_or_default();
+    take_with(root, also, mount_points(&table))
 }
 
 fn take_with(root: &Path, also: &[&Path], mounts: Vec<PathBuf>) -> Vec<Piece> {
@@ -66,23 +68,11 @@ pub(super) fn visible(root: &Path) -> Vec<PathBuf> {
     visible
 }
 
-/// All mount points but `/`, relative to it (proc_pid_mountinfo(5)).
-fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
-    points
-        .filter_map(|point| point.strip_prefix('/'))
-        .filter(|point| !point.is_empty())
-        .map(unescape)
-        .collect()
-}
-
-/// Space, tab, newline and backslash are octal numbers there.
-fn unescape(point: &str) -> PathBuf {
-    let mut path = point.to_owned();
-    for (code, character) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
-        path = path.replace(code, character);
-    }
-    path.into()
+/// All mount points but `/`, relative to it.
+fn mount_points(table: &[u8]) -> Vec<PathBuf> {
+    let points = mountinfo::entries(table).filter_map(|entry| entry.path());
+    let relative = points.filter_map(|point| point.strip_prefix("/").map(Path::to_path_buf).ok());
+    relative.filter(|point| point != Path::new("")).collect()
 }
 
 impl Taker<'_> {
@@ -139,7 +129,7 @@ mod tests {
 
     #[test]
     fn mount_points_are_relative_and_unescaped() {
-        let mountinfo = "22 1 254:0 / / rw - ext4 /dev/vda rw\n\
+        let mountinfo = b"22 1 254:0 / / rw - ext4 /dev/vda rw\n\
                          27 22 8:3 / /with\\040space rw - ext4 /dev/sda3 rw\n";
         assert_eq!(mount_points(mountinfo), [PathBuf::from("with space")]);
     }

@@ -20,6 +20,7 @@ use nix::sys::stat::{Mode, SFlag};
 use super::cursor::Cursor;
 use super::fail;
 use crate::error::{Error, Result, Stage};
+use crate::proc::mountinfo;
 use crate::sandbox::opaque;
 use crate::sys::{self, SysResult};
 use crate::tree::{self, Attributes, is_opaque, kind};
@@ -77,25 +78,12 @@ impl Lower {
     }
 }
 
-/// Whether something is mounted below a directory (proc_pid_mountinfo(5)).
-/// Where that cannot be known, it may be.
+/// Whether something is mounted below a directory. Where that cannot be known,
+/// it may be.
 fn has_mounts_below(path: &Path) -> bool {
-    let Ok(mounts) = fs::read("/proc/self/mountinfo") else { return true };
+    let Ok(table) = mountinfo::read(Stage::Rootfs) else { return true };
     let Ok(path) = fs::canonicalize(path) else { return false };
-    let mut prefix = Vec::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b' ' | b'\t' | b'\n' | b'\\' => prefix.extend(format!("\\{byte:03o}").bytes()),
-            byte => prefix.push(*byte),
-        }
-    }
-    if !prefix.ends_with(b"/") {
-        prefix.push(b'/');
-    }
-    let mut points = mounts
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
-    points.any(|point| point.len() > prefix.len() && point.starts_with(&prefix))
+    mountinfo::entries(&table).any(|entry| entry.is_below(&path))
 }
 
 /// Overlayfs's own attributes are not shown; security labels are the host's
