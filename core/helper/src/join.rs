@@ -237,17 +237,13 @@ impl Exec {
     }
 
     fn obey(&mut self) {
-        while let Some((signal, control)) = sys::queued(self.control.borrow()) {
-            match (signal, Control::from_value(control)) {
-                (sys::SIGTERM, _) | (Control::SIGNAL, Some(Control::Cancel)) => {
-                    self.end(Reason::Cancelled);
-                }
-                (Control::SIGNAL, Some(Control::OutputLimit)) => self.end(Reason::OutputLimit),
-                (Control::SIGNAL, Some(Control::Kill)) => {
-                    self.reason.get_or_insert(Reason::Killed);
+        while let Some(reason) = Reason::asked(self.control.borrow()) {
+            match reason {
+                Reason::Killed => {
+                    self.reason.get_or_insert(reason);
                     self.kill();
                 }
-                _ => {}
+                reason => self.end(reason),
             }
         }
     }

@@ -8,7 +8,8 @@ use super::groups::Figures;
 use super::number::decimal;
 use crate::init::descriptor;
 use crate::plan::{Field, Plan};
-use crate::sys;
+use crate::message::Control;
+use crate::sys::{self, BorrowedFd};
 
 /// Why the monitor ended the container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,24 @@ pub(crate) enum Reason {
     OutputLimit,
     /// The caller's SIGKILL: the program's wait status tells the rest.
     Killed,
+}
+
+impl Reason {
+    /// The next one that somebody gives by a signal, from the signalfd of a
+    /// monitor: SIGTERM, or what the host asks for.
+    pub(crate) fn asked(signals: BorrowedFd) -> Option<Reason> {
+        while let Some((signal, value)) = sys::queued(signals) {
+            match (signal, Control::from_value(value)) {
+                (sys::SIGTERM, _) | (Control::SIGNAL, Some(Control::Cancel)) => {
+                    return Some(Reason::Cancelled);
+                }
+                (Control::SIGNAL, Some(Control::OutputLimit)) => return Some(Reason::OutputLimit),
+                (Control::SIGNAL, Some(Control::Kill)) => return Some(Reason::Killed),
+                _ => {}
+            }
+        }
+        None
+    }
 }
 
 /// How it ended.

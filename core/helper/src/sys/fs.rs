@@ -302,16 +302,7 @@ pub(crate) fn move_mount(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
 
 /// mount_setattr(2): sets attributes of a mount and of all below it.
 pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
-    let attributes: [u64; 4] = [set, 0, 0, 0];
-    call!(
-        MOUNT_SETATTR,
-        mount.raw(),
-        text(c""),
-        AT_EMPTY_PATH | AT_RECURSIVE,
-        address(&attributes),
-        size_of_val(&attributes)
-    )
-    .map(drop)
+    setattr(mount, AT_RECURSIVE, [set, 0, 0, 0])
 }
 
 /// mount_setattr(2): shows a mount and all below it with the ids of a user
@@ -319,30 +310,18 @@ pub(crate) fn mount_setattr(mount: BorrowedFd, set: u64) -> Result<()> {
 pub(crate) fn mount_idmap(mount: BorrowedFd, users: BorrowedFd) -> Result<()> {
     const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
     let users = u64::from(users.0.cast_unsigned());
-    let attributes: [u64; 4] = [MOUNT_ATTR_IDMAP, 0, 0, users];
-    call!(
-        MOUNT_SETATTR,
-        mount.raw(),
-        text(c""),
-        AT_EMPTY_PATH | AT_RECURSIVE,
-        address(&attributes),
-        size_of_val(&attributes)
-    )
-    .map(drop)
+    setattr(mount, AT_RECURSIVE, [MOUNT_ATTR_IDMAP, 0, 0, users])
 }
 
 /// mount_setattr(2): clears attributes of one mount.
 pub(crate) fn mount_clear(mount: BorrowedFd, clear: u64) -> Result<()> {
-    let attributes: [u64; 4] = [0, clear, 0, 0];
-    call!(
-        MOUNT_SETATTR,
-        mount.raw(),
-        text(c""),
-        AT_EMPTY_PATH,
-        address(&attributes),
-        size_of_val(&attributes)
-    )
-    .map(drop)
+    setattr(mount, 0, [0, clear, 0, 0])
+}
+
+/// `attributes`: struct mount_attr: set, clear, propagation, user namespace.
+fn setattr(mount: BorrowedFd, recursive: usize, attributes: [u64; 4]) -> Result<()> {
+    let (at, size) = (address(&attributes), size_of_val(&attributes));
+    call!(MOUNT_SETATTR, mount.raw(), text(c""), AT_EMPTY_PATH | recursive, at, size).map(drop)
 }
 
 /// The other side of the pseudo-terminal behind `master`
